@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One crawl, from the fleet list to the crawl's own records. Everything it needs is in the handle
+ * and in the arguments: no globals, no threads, no output. */
+#include "crawl.h"
+
+#include "limits.h"
+#include "query.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void bci_say(const struct bcrawl *c, int level, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!c->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	for (char *p = line; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	c->log(c->log_user, level, line);
+}
+
+int bci_may_go_on(struct bcrawl *c, struct bcrawl_error *err)
+{
+	if (c->stop && c->stop(c->stop_user))
+		return bci_error_set(err, BCRAWL_E_STOPPED, 0, "stopped");
+	if (c->out.sink_rc)
+		return BCRAWL_E_SINK;
+	if (bci_clock_net(&c->clock) >= c->deadline)
+		return bci_error_set(err, BCRAWL_E_TIMEOUT, 0, "the crawl took longer than its deadline of %lld s",
+		                     (long long)(c->deadline - c->started) / 1000);
+	return BCRAWL_OK;
+}
+
+static uint64_t requests_made(const struct bcrawl *c)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < BCI_RESULT__COUNT; i++)
+		n += c->stats.requests[i];
+	return n - c->requests_before;
+}
+
+void bci_progress(struct bcrawl *c)
+{
+	struct bcrawl_progress p = { .size = sizeof(p) };
+	int64_t now = bci_clock_mono(&c->clock);
+
+	if (!c->out.sink || !c->out.sink->progress || now - c->progress_at < BCI_PROGRESS_MS)
+		return;
+	c->progress_at = now;
+	p.fleets = c->listed ? c->fleets.n : 0;
+	p.fleets_done = c->fleets_done;
+	p.devices = c->devices;
+	p.devices_expected = c->devices_expected;
+	p.requests = requests_made(c);
+	if (!c->out.sink_rc)
+		c->out.sink_rc = c->out.sink->progress(c->out.user, &p);
+}
+
+/* ---- the fleet list ---- */
+
+struct listing {
+	struct bci_fleets *fleets;
+	struct bci_stats *stats;
+};
+
+static int on_fleet(void *user, const struct json_object *o)
+{
+	struct listing *l = user;
+
+	return bci_fleets_add(l->fleets, o, l->stats);
+}
+
+static void restart_listing(void *user)
+{
+	struct listing *l = user;
+
+	bci_fleets_clear(l->fleets);
+}
+
+static int fetch_fleets(struct bcrawl *c, enum bci_count count, struct bci_fetch *f,
+                        struct bcrawl_error *err)
+{
+	struct bci_buf target;
+	int rc;
+
+	bci_buf_init(&target, BCI_URL_MAX);
+	bci_query_fleets(&target, c->server.version, count, c->server.fields & BCI_BIT(BCI_F_ACTIVE));
+	f->target = target.data;
+	rc = target.failed ? bci_error_nomem(err) : bci_fetch(c, f, err);
+	bci_buf_fini(&target);
+	return rc;
+}
+
+/* How many of the blank-separated patterns match no fleet. */
+static unsigned long count_unmatched(const struct bci_fleets *fs, const char *patterns)
+{
+	unsigned long n = 0;
+	char one[512];
+
+	for (patterns += strspn(patterns, " ,"); *patterns; patterns += strspn(patterns, " ,")) {
+		size_t len = strcspn(patterns, " ,");
+		bool matched = fs->n == 0;
+
+		snprintf(one, sizeof(one), "%.*s", (int)len, patterns);
+		for (size_t i = 0; i < fs->n && !matched; i++)
+			matched = bci_globs_match(one, fs->rows[i].slug);
+		n += !matched && strcmp(one, "*") != 0;
+		patterns += len;
+	}
+	return n;
+}
+
+static void select_fleets(struct bcrawl *c)
+{
+	const char *include = bci_config_text(c->cfg, BCI_OPT_FLEET);
+	const char *exclude = bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET);
+
+	c->unmatched = count_unmatched(&c->fleets, include) + count_unmatched(&c->fleets, exclude);
+	if (c->unmatched != c->unmatched_said)
+		bci_say(c, BCRAWL_LOG_WARNING, "%lu of the fleet patterns match no fleet", c->unmatched);
+	c->unmatched_said = c->unmatched;
+	bci_fleets_select(&c->fleets, include, exclude);
+}
+
+static int list_fleets(struct bcrawl *c, struct bcrawl_error *err)
+{
+	struct listing l = { &c->fleets, &c->stats };
+	struct bci_fetch f = { .element = on_fleet, .restart = restart_listing, .user = &l };
+	int rc = fetch_fleets(c, BCI_COUNT_ALL, &f, err);
+
+	/* That all fleets are gone at once is believed only if it is said twice. */
+	if (!rc && c->fleets.n == 0 && c->had_fleets)
+		rc = fetch_fleets(c, BCI_COUNT_ALL, &f, err);
+	if (rc) {
+		bci_fleets_clear(&c->fleets);
+		return rc;
+	}
+	c->had_fleets = c->fleets.n > 0;
+	c->listed = true;
+	select_fleets(c);
+	for (size_t i = 0; i < c->fleets.n; i++)
+		c->devices_expected += (unsigned long)c->fleets.rows[i].counted[BCI_COUNT_ALL];
+	return BCRAWL_OK;
+}
+
+/* ---- detail fleets ---- */
+
+struct counting {
+	struct bci_fleets *fleets;
+	enum bci_count count;
+};
+
+/* {"owns__device":19,"id":1} */
+static int on_count(void *user, const struct json_object *o)
+{
+	struct counting *k = user;
+
+	return bci_fleets_count(k->fleets, o, k->count);
+}
+
+static void restart_counting(void *user)
+{
+	struct counting *k = user;
+
+	for (size_t i = 0; i < k->fleets->n; i++)
+		k->fleets->rows[i].counted[k->count] = -1;
+}
+
+static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
+{
+	bool activation = c->server.fields & BCI_BIT(BCI_F_ACTIVE);
+	int rc = BCRAWL_OK;
+
+	for (enum bci_count k = BCI_COUNT_ONLINE; k <= BCI_COUNT_INACTIVE && !rc; k++) {
+		struct counting counting = { &c->fleets, k };
+		struct bci_fetch f = { .element = on_count, .restart = restart_counting, .user = &counting };
+
+		if (k == BCI_COUNT_INACTIVE && !activation)
+			continue;
+		rc = fetch_fleets(c, k, &f, err);
+	}
+	for (size_t i = 0; i < c->fleets.n && !rc; i++) {
+		struct bci_fleet *f = &c->fleets.rows[i];
+
+		f->read = true;
+		c->fleets_done++;
+		rc = bci_fleet_emit_counts(f, activation, &c->out, &c->scratch);
+		if (!rc)
+			rc = bci_fleet_emit(f, &c->out, &c->scratch);
+	}
+	return rc;
+}
+
+/* ---- detail devices ---- */
+
+static int read_devices(struct bcrawl *c, struct bcrawl_error *err)
+{
+	struct bcrawl_error first = { .size = sizeof(first) };
+	struct bci_plan plan;
+	bool orphans = bci_globs_match(bci_config_text(c->cfg, BCI_OPT_FLEET), c->orphans.slug) &&
+	               !bci_globs_match(bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET), c->orphans.slug);
+	int rc = bci_plan_make(&plan, &c->fleets, orphans ? c->orphans_seen : -1,
+	                       (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE));
+
+	c->orphans.tally = (struct bci_tally){ 0 };
+	c->orphans.read = false;
+	rc = rc ? bci_error_set(err, rc, 0, "%s", bcrawl_strerror(rc)) : bci_walk(c, &plan, &first, err);
+	bci_plan_free(&plan);
+	if (c->orphans.read)
+		c->orphans_seen = (int64_t)c->orphans.tally.devices;
+	if (!rc && first.code)
+		rc = bci_error_set(err, first.code, first.http_status, "%s", first.message);
+	return rc;
+}
+
+/* Fleets that were not read to their end say so, and nothing else that could be false. */
+static int close_unread(struct bcrawl *c)
+{
+	int rc = BCRAWL_OK;
+
+	for (size_t i = 0; i < c->fleets.n && !rc; i++) {
+		if (c->fleets.rows[i].read)
+			continue;
+		c->fleets_failed++;
+		rc = bci_fleet_emit(&c->fleets.rows[i], &c->out, &c->scratch);
+	}
+	return rc;
+}
+
+/* ---- the crawl ---- */
+
+static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *user)
+{
+	int64_t wall = bci_clock_wall(&c->clock), mono = bci_clock_mono(&c->clock);
+	double deadline = bci_config_number(c->cfg, BCI_OPT_DEADLINE);
+
+	if (deadline == 0)
+		deadline = bci_config_number(c->cfg, BCI_OPT_INTERVAL);
+	if (c->last_start_mono)
+		c->distance_ms = mono - c->last_start_mono;
+	c->last_start_mono = mono;
+	/* Samples of a later crawl are later, whatever was done to the clock. */
+	if (wall <= c->last_start_wall)
+		wall = c->last_start_wall + 1;
+	c->last_start_wall = wall;
+	c->started = bci_clock_net(&c->clock);
+	c->deadline = c->started + (int64_t)(deadline * 1000);
+	c->progress_at = 0;
+	c->devices = c->devices_expected = c->fleets_done = c->fleets_failed = c->unmatched = 0;
+	c->listed = false;
+	c->requests_before = 0;
+	c->requests_before = requests_made(c);
+	c->retries_before = c->stats.retries;
+	c->bytes_before = c->stats.bytes;
+	bci_fleets_clear(&c->fleets);
+	c->out = (struct bci_out){
+		.sink = sink,
+		.user = user,
+		.time_ms = wall,
+		.account = bci_config_text(c->cfg, BCI_OPT_ACCOUNT),
+		.account_everywhere = bci_config_number(c->cfg, BCI_OPT_ACCOUNT_LABEL) == BCI_ACCOUNT_LABEL_ALL,
+		.wanted = c->wanted,
+		.stats = &c->stats,
+		.clock = &c->clock,
+	};
+}
+
+static int prepare(struct bcrawl *c, struct bcrawl_error *err)
+{
+	struct bci_http_config http = {
+		.base_url = bci_config_text(c->cfg, BCI_OPT_API_URL),
+		.ca_file = bci_config_text(c->cfg, BCI_OPT_CA_FILE),
+	};
+	char *token;
+	int rc = bci_config_token(c->cfg, &token, err);
+
+	if (rc)
+		return rc;
+	free(c->token);
+	c->token = token;
+	/* Made here and not in bcrawl_new(): a host may configure before it prepares libcurl. */
+	if (!c->transport.self && !bci_http_new(&c->transport, &http, &c->clock))
+		return bci_error_nomem(err);
+	return bci_server_probe(c, err);
+}
+
+static int crawl(struct bcrawl *c, struct bcrawl_error *err)
+{
+	int rc = prepare(c, err);
+
+	if (!rc)
+		rc = list_fleets(c, err);
+	if (!rc && bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
+		rc = count_fleets(c, err);
+	else if (!rc)
+		rc = read_devices(c, err);
+	return rc;
+}
+
+/* One line when a trouble begins or changes, one when it ends. */
+static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
+{
+	if (rc == BCRAWL_E_STOPPED || rc == BCRAWL_E_SINK)
+		return;
+	if (rc == c->trouble)
+		return;
+	if (rc == BCRAWL_OK)
+		bci_say(c, BCRAWL_LOG_INFO, "all is well again");
+	else if (c->listed && c->fleets_failed < c->fleets.n)
+		bci_say(c, BCRAWL_LOG_WARNING, "%lu of %zu fleets were not read: %s", c->fleets_failed,
+		        c->fleets.n, e->message);
+	else
+		bci_say(c, BCRAWL_LOG_ERROR, "%s", e->message);
+	c->trouble = rc;
+}
+
+static void end_crawl(struct bcrawl *c, int rc)
+{
+	struct bcrawl_summary sum = {
+		.size = sizeof(sum),
+		.status = rc,
+		.complete = c->listed && c->fleets_failed == 0 && rc == BCRAWL_OK,
+		.fleets = c->fleets.n,
+		.fleets_failed = c->fleets_failed,
+		.devices = c->devices,
+		.requests = (unsigned long)requests_made(c),
+		.retries = (unsigned long)(c->stats.retries - c->retries_before),
+		.bytes_received = c->stats.bytes - c->bytes_before,
+		.duration_s = (double)(bci_clock_mono(&c->clock) - c->last_start_mono) / 1000,
+	};
+
+	if (c->out.sink->end)
+		c->out.sink->end(c->out.user, &sum);
+	c->out.sink = NULL;
+}
+
+int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user, struct bcrawl_error *err)
+{
+	struct bcrawl_error e = { .size = sizeof(e) };
+	bool success;
+	int rc;
+
+	if (!sink || !sink->sample)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "the sink has no sample callback");
+	begin_crawl(c, sink, user);
+	rc = crawl(c, &e);
+	if (rc != BCRAWL_E_STOPPED && rc != BCRAWL_E_SINK) {
+		if (close_unread(c))
+			rc = BCRAWL_E_SINK;
+		success = c->listed && (c->fleets.n == 0 ? rc == BCRAWL_OK : c->fleets_failed < c->fleets.n);
+		tell(c, rc, &e);
+		if (success) {
+			c->last_success_s = (double)bci_clock_wall(&c->clock) / 1000;
+			rc = BCRAWL_OK;
+		}
+		if (bci_report_emit(c, success))
+			rc = BCRAWL_E_SINK;
+	}
+	end_crawl(c, rc);
+	if (rc == BCRAWL_E_SINK) {
+		bci_error_set(err, rc, 0, "the receiver of the samples returned %d", c->out.sink_rc);
+		if (err)
+			err->sink_rc = c->out.sink_rc;
+		return rc;
+	}
+	return rc ? bci_error_set(err, rc, e.http_status, "%s", e.message) : BCRAWL_OK;
+}
+
+/* ---- the check ---- */
+
+static void say_plan(struct bcrawl *c)
+{
+	const char *url = bci_config_text(c->cfg, BCI_OPT_API_URL);
+
+	bci_say(c, BCRAWL_LOG_INFO, "server: %s answers, API version %d", url, c->server.version);
+	bci_say(c, BCRAWL_LOG_INFO, "token: accepted");
+	if (isfinite(bci_jwt_expiry(c->token)))
+		bci_say(c, BCRAWL_LOG_WARNING,
+		        "token: a session token that expires in %.1f days; an API key does not",
+		        (bci_jwt_expiry(c->token) - (double)bci_clock_wall(&c->clock) / 1000) / 86400);
+	if (c->fleets.n == 0)
+		bci_say(c, BCRAWL_LOG_WARNING, "fleets: none to crawl: the token's user sees no fleet, or the "
+		                               "fleet patterns leave none");
+	for (size_t i = 0; i < c->fleets.n; i++)
+		bci_say(c, BCRAWL_LOG_INFO, "fleet: %s, %lld devices", c->fleets.rows[i].slug,
+		        (long long)c->fleets.rows[i].counted[BCI_COUNT_ALL]);
+	bci_say(c, BCRAWL_LOG_INFO, "a crawl of detail %s reads %zu fleets, %lu devices and those of no "
+	                            "fleet, every %s s",
+	        bci_config_text(c->cfg, BCI_OPT_DETAIL), c->fleets.n, c->devices_expected,
+	        bci_config_text(c->cfg, BCI_OPT_INTERVAL));
+}
+
+int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_error *err)
+{
+	bcrawl_log_fn *log = c->log;
+	void *log_user = c->log_user;
+	int rc;
+
+	begin_crawl(c, NULL, NULL);
+	c->log = fn;
+	c->log_user = user;
+	bci_say(c, BCRAWL_LOG_INFO, "configuration: good; account \"%s\"",
+	        bci_config_text(c->cfg, BCI_OPT_ACCOUNT));
+	rc = prepare(c, err);
+	if (!rc)
+		rc = list_fleets(c, err);
+	if (!rc)
+		say_plan(c);
+	c->log = log;
+	c->log_user = log_user;
+	return rc;
+}
+
+/* ---- life ---- */
+
+int bcrawl_new(struct bcrawl **out, const struct bcrawl_config *cfg, struct bcrawl_error *err)
+{
+	struct bcrawl *c;
+	int rc = bcrawl_config_check(cfg, err);
+
+	if (rc)
+		return rc;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return bci_error_nomem(err);
+	c->wake_fd = -1;
+	c->clock = bci_clock_system();
+	c->cfg = bci_config_copy(cfg);
+	c->page = bci_page_new(NULL, NULL);
+	c->orphans.slug = strdup("none");
+	c->orphans.tracks_latest = -1;
+	if (!c->cfg || !c->page || !c->orphans.slug) {
+		bcrawl_free(c);
+		return bci_error_nomem(err);
+	}
+	bci_metrics_select(bci_config_text(c->cfg, BCI_OPT_METRICS), c->wanted);
+	c->fields = bci_metrics_fields(c->wanted);
+	if (bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
+		c->fields = BCI_BIT(BCI_F_ACTIVE);
+	*out = c;
+	return BCRAWL_OK;
+}
+
+void bcrawl_free(struct bcrawl *c)
+{
+	if (!c)
+		return;
+	if (c->transport.self)
+		c->transport.free(c->transport.self);
+	bci_page_free(c->page);
+	bci_fleets_free(&c->fleets);
+	free(c->orphans.slug);
+	if (c->token)
+		explicit_bzero(c->token, strlen(c->token));
+	free(c->token);
+	bcrawl_config_free(c->cfg);
+	free(c);
+}
+
+void bcrawl_set_stop(struct bcrawl *c, bcrawl_stop_fn *fn, void *user)
+{
+	c->stop = fn;
+	c->stop_user = user;
+}
+
+void bcrawl_set_wake_fd(struct bcrawl *c, int fd)
+{
+	c->wake_fd = fd;
+}
+
+void bcrawl_set_log(struct bcrawl *c, bcrawl_log_fn *fn, void *user)
+{
+	c->log = fn;
+	c->log_user = user;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a crawler is made of; for the files that together are one: crawl.c, fetch.c, server.c,
+ * report.c. */
+#ifndef BCI_CRAWL_H
+#define BCI_CRAWL_H
+
+#include "fleet.h"
+#include "options.h"
+#include "page.h"
+#include "plan.h"
+
+/* What is known of the server; found out, not configured. */
+struct bci_server {
+	int      version;     /* of the API; 0: not known */
+	uint64_t fields;      /* probed fields that it has, as BCI_BIT()s */
+	int64_t  probed_at;   /* monotonic ms */
+	bool     probed;
+};
+
+enum bci_token_state { BCI_TOKEN_UNKNOWN, BCI_TOKEN_VALID, BCI_TOKEN_REFUSED };
+
+struct bcrawl {
+	struct bcrawl_config *cfg;
+	struct bci_clock      clock;
+	struct bci_transport  transport;
+	struct bci_page      *page;    /* of requests that are made one at a time */
+	struct bci_server     server;
+	struct bci_stats      stats;
+	struct bci_record     scratch;
+	struct bci_fleets     fleets;
+	struct bci_fleet      orphans; /* the devices of no fleet, as a fleet */
+	bool     wanted[BCI_M__COUNT];
+	uint64_t fields;               /* that the wanted metrics need */
+	char    *token;
+	enum bci_token_state token_state;
+
+	bcrawl_stop_fn *stop;
+	void           *stop_user;
+	int             wake_fd;
+	bcrawl_log_fn  *log;
+	void           *log_user;
+
+	/* from crawl to crawl */
+	int64_t last_start_wall, last_start_mono, distance_ms;
+	double  last_success_s; /* 0: none yet */
+	int64_t orphans_seen;
+	bool    had_fleets;
+	int     trouble;        /* the code last said in the log; 0: none */
+	char    trouble_text[256];
+	unsigned long unmatched_said;
+
+	/* of the crawl that runs */
+	struct bci_out out;
+	int64_t  started, deadline; /* on the network's clock */
+	int64_t  progress_at;
+	unsigned long devices, devices_expected, fleets_done, fleets_failed;
+	unsigned long unmatched;
+	uint64_t requests_before, retries_before, bytes_before;
+	bool     listed;            /* the fleet list was read */
+};
+
+void bci_say(const struct bcrawl *c, int level, const char *fmt, ...) BCI_PRINTF(3, 4);
+
+/* 0 to go on, else why not: BCRAWL_E_STOPPED, BCRAWL_E_TIMEOUT or BCRAWL_E_SINK. */
+BCI_MUST_CHECK int bci_may_go_on(struct bcrawl *c, struct bcrawl_error *err);
+/* Tells the sink how far the crawl is, if that is due. */
+void bci_progress(struct bcrawl *c);
+
+/* ---- fetch.c: one request at a time ---- */
+
+struct bci_fetch {
+	const char *target;
+	bci_page_element_fn *element;      /* gets each row */
+	void (*restart)(void *user);       /* before each try: forget the rows; may be NULL */
+	void *user;
+};
+/* One try. Fills x; the result GARBAGE covers a body that is not complete. 0 or bci_may_go_on(). */
+BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
+                           struct bcrawl_error *err);
+/* With the retries that are due. Any enum bcrawl_status. */
+BCI_MUST_CHECK int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err);
+/* Counts a finished exchange. */
+void bci_count_exchange(struct bcrawl *c, const struct bci_exchange *x);
+/* The error that a failed exchange means, in words a person can act on. */
+int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bcrawl_error *err);
+
+/* ---- server.c ---- */
+
+/* Finds out version and fields, unless that was done within the hour. */
+BCI_MUST_CHECK int bci_server_probe(struct bcrawl *c, struct bcrawl_error *err);
+/* After a 401: reads the token anew. Returns whether it is another one now. */
+bool bci_server_new_token(struct bcrawl *c);
+/* After a 401 that stays: is the token bad, or the server in trouble? Sets err, returns its code. */
+int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err);
+/* The fields to ask for: those needed that the server has. */
+uint64_t bci_server_fields(const struct bcrawl *c);
+
+/* ---- walk.c ---- */
+
+/* Reads all devices as planned, emits them, and each group's fleets when it was read to its end.
+ * A group that fails leaves its fleets unread; why is in *first, if that was not set before.
+ * 0, or what ended the walk as a whole. */
+BCI_MUST_CHECK int bci_walk(struct bcrawl *c, struct bci_plan *plan, struct bcrawl_error *first,
+                            struct bcrawl_error *err);
+
+/* ---- report.c ---- */
+
+/* Emits the crawl's own records. 0 or BCRAWL_E_SINK. */
+BCI_MUST_CHECK int bci_report_emit(struct bcrawl *c, bool success);
+
+/* ---- json_token.c ---- */
+
+/* The expiry of a session token, seconds since the epoch; NAN for keys and what is no such token. */
+double bci_jwt_expiry(const char *token);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Requests that are made one at a time: the fleet list, probes, counts. */
+#include "crawl.h"
+#include "limits.h"
+#include "retry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int feed(void *user, const char *data, size_t len)
+{
+	return bci_page_feed(user, data, len);
+}
+
+void bci_count_exchange(struct bcrawl *c, const struct bci_exchange *x)
+{
+	c->stats.requests[x->result]++;
+	c->stats.bytes += x->bytes;
+	if (x->result == BCI_RESULT_THROTTLED && x->retry_after_s > 0)
+		c->stats.throttled_s += (uint64_t)x->retry_after_s;
+	bci_progress(c);
+}
+
+int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
+            struct bcrawl_error *err)
+{
+	int rc;
+
+	if (f->restart)
+		f->restart(f->user);
+	bci_page_reset(c->page, f->element, f->user);
+	*x = (struct bci_exchange){ .target = f->target, .body = feed, .user = c->page };
+	c->transport.start(c->transport.self, x, c->token);
+	while (!x->done) {
+		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);
+		rc = bci_may_go_on(c, err);
+		if (rc && !x->done) {
+			c->transport.cancel(c->transport.self, x);
+			return rc;
+		}
+	}
+	if (x->result == BCI_RESULT_OK && bci_page_finish(c->page)) {
+		x->result = BCI_RESULT_GARBAGE;
+		x->body_error = bci_page_finish(c->page);
+	}
+	if (x->body_error && x->body_error != BCRAWL_E_NOMEM)
+		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(c->page));
+	bci_count_exchange(c, x);
+	return BCRAWL_OK;
+}
+
+/* Waits without a request. 0 or bci_may_go_on(). */
+static int pause_for(struct bcrawl *c, int64_t ms, struct bcrawl_error *err)
+{
+	int64_t until = bci_clock_mono(&c->clock) + ms;
+	int64_t left;
+
+	while ((left = until - bci_clock_mono(&c->clock)) > 0) {
+		int rc = bci_may_go_on(c, err);
+
+		if (rc)
+			return rc;
+		c->transport.step(c->transport.self, left < BCI_STOP_POLL_MS ? (int)left : BCI_STOP_POLL_MS,
+		                  c->wake_fd);
+	}
+	return BCRAWL_OK;
+}
+
+int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bcrawl_error *err)
+{
+	const char *url = bci_config_text(c->cfg, BCI_OPT_API_URL);
+	int path = (int)strcspn(x->target, "?");
+	int code = x->body_error ? x->body_error : bci_result_status(x->result);
+
+	if (code == BCRAWL_E_NOMEM)
+		return bci_error_nomem(err);
+	if (x->status >= 300 && x->status < 400)
+		return bci_error_set(err, code, x->status,
+		                     "%.100s redirects (HTTP %ld), which is not followed: set the API's own "
+		                     "URL", url, x->status);
+	if (x->status == 0)
+		return bci_error_set(err, code, 0, "cannot reach %.80s: %.140s", url, x->reason);
+	return bci_error_set(err, code, x->status, "%.60s%.*s: %.100s", url, path > 40 ? 40 : path,
+	                     x->target, x->reason);
+}
+
+int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err)
+{
+	struct bci_exchange x;
+	int rc;
+
+	for (int attempt = 1;; attempt++) {
+		struct bci_failure failure = { .attempt = attempt };
+		int64_t wait;
+
+		rc = bci_try(c, f, &x, err);
+		if (rc)
+			return rc;
+		if (x.result == BCI_RESULT_OK) {
+			c->token_state = BCI_TOKEN_VALID;
+			return BCRAWL_OK;
+		}
+		if (x.status == 401 && attempt == 1 && bci_server_new_token(c)) {
+			c->stats.retries++;
+			continue;
+		}
+		if (x.status == 401)
+			return bci_server_explain_401(c, err);
+		failure.result = x.result;
+		failure.retry_after_s = x.retry_after_s;
+		wait = bci_retry_wait(&failure, c->deadline - bci_clock_net(&c->clock));
+		if (wait < 0 || x.body_error == BCRAWL_E_NOMEM || x.body_error == BCRAWL_E_LIMIT)
+			return bci_exchange_error(c, &x, err);
+		c->stats.retries++;
+		rc = pause_for(c, wait, err);
+		if (rc)
+			return rc;
+	}
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The transport over libcurl; the only file that knows it.
+ *
+ * One multi handle keeps the connections; easy handles are kept for the next exchange. It does not
+ * follow redirects (the bearer token must not travel), speaks only the protocol it was configured
+ * for, verifies TLS, and looks at the status before it hands on a byte of a body. */
+#include "clock.h"
+#include "limits.h"
+#include "transport.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+
+struct http {
+	CURLM *multi;
+	char *base_url;
+	char *ca_file;
+	bool https_only;
+	const struct bci_clock *clock;
+	struct carrier *idle, *busy;
+};
+
+/* An easy handle and the exchange it carries. */
+struct carrier {
+	struct carrier *next;
+	struct http *http;
+	CURL *easy;
+	struct curl_slist *headers; /* made for token */
+	char *token;
+	struct bci_exchange *x;
+	int64_t active_at; /* when bytes last came */
+	uint64_t body_bytes;
+	size_t said; /* of an error body, kept in x->reason */
+	char error[CURL_ERROR_SIZE];
+};
+
+int bcrawl_global_init(void)
+{
+	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? BCRAWL_OK : BCRAWL_E_NOMEM;
+}
+
+void bcrawl_global_cleanup(void)
+{
+	curl_global_cleanup();
+}
+
+/* ---- the answer ---- */
+
+static enum bci_result judge_status(long status)
+{
+	if (status >= 200 && status < 300)
+		return BCI_RESULT_OK;
+	if (status == 401 || status == 403)
+		return BCI_RESULT_AUTH;
+	if (status == 429)
+		return BCI_RESULT_THROTTLED;
+	if (status == 408 || status >= 500)
+		return BCI_RESULT_SERVER_ERROR;
+	return BCI_RESULT_CLIENT_ERROR;
+}
+
+static enum bci_result judge_curl(CURLcode code)
+{
+	switch ((int)code) {
+	case CURLE_OPERATION_TIMEDOUT:
+		return BCI_RESULT_TIMEOUT;
+	case CURLE_BAD_CONTENT_ENCODING:
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		return BCI_RESULT_GARBAGE;
+	default:
+		return BCI_RESULT_NETWORK;
+	}
+}
+
+/* Keeps the beginning of an error answer's text; what is no plain text is left out. */
+static void keep_reason(struct carrier *c, const char *data, size_t len)
+{
+	for (size_t i = 0; i < len && c->said < BCI_ERROR_BODY_MAX; i++)
+		if ((unsigned char)data[i] >= 0x20 && (unsigned char)data[i] < 0x7f)
+			c->x->reason[c->said++] = data[i];
+	c->x->reason[c->said] = '\0';
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *user)
+{
+	struct carrier *c = user;
+	long status = 0;
+
+	n *= size;
+	c->active_at = bci_clock_net(c->http->clock);
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (judge_status(status) != BCI_RESULT_OK) {
+		keep_reason(c, data, n);
+		return n;
+	}
+	c->body_bytes += n;
+	if (c->body_bytes > BCI_BODY_BYTES_MAX) {
+		c->x->body_error = BCRAWL_E_LIMIT;
+		return 0;
+	}
+	c->x->body_error = c->x->body(c->x->user, data, n);
+	return c->x->body_error ? 0 : n;
+}
+
+/* Malformed URLs are echoed by the server: the query has no place in a message. */
+static void describe(struct carrier *c, CURLcode code)
+{
+	struct bci_exchange *x = c->x;
+	char said[BCI_ERROR_BODY_MAX + 1];
+
+	if (x->body_error)
+		return;
+	if (code != CURLE_OK) {
+		snprintf(x->reason, sizeof(x->reason), "%.150s",
+		         c->error[0] ? c->error : curl_easy_strerror(code));
+		return;
+	}
+	snprintf(said, sizeof(said), "%.*s", BCI_ERROR_BODY_MAX,
+	         strncmp(x->reason, "\"Malformed url", 14) ? x->reason : "");
+	snprintf(x->reason, sizeof(x->reason), "HTTP %ld%s%.120s", x->status, *said ? ": " : "", said);
+}
+
+/* ---- carriers ---- */
+
+static void release(struct carrier *c)
+{
+	struct http *h = c->http;
+	struct carrier **p = &h->busy;
+
+	curl_multi_remove_handle(h->multi, c->easy);
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	c->x = NULL;
+	c->next = h->idle;
+	h->idle = c;
+}
+
+static void finish(struct carrier *c, CURLcode code)
+{
+	struct bci_exchange *x = c->x;
+	curl_off_t wire = 0, retry_after = 0;
+	long header = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &x->status);
+	curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
+	curl_easy_getinfo(c->easy, CURLINFO_HEADER_SIZE, &header);
+	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	x->bytes = (uint64_t)wire + (uint64_t)header;
+	/* Before 8.12 a date in the past comes out negative. */
+	x->retry_after_s = retry_after > 0 ? (long)retry_after : -1;
+	x->result = code == CURLE_OK ? judge_status(x->status) : judge_curl(code);
+	if (x->body_error)
+		x->result = BCI_RESULT_GARBAGE;
+	describe(c, code);
+	release(c);
+	x->done = true;
+}
+
+static bool setup(struct carrier *c)
+{
+	struct http *h = c->http;
+	CURL *e = c->easy;
+
+	curl_easy_setopt(e, CURLOPT_PRIVATE, c);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)BCI_CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "balenacrawl/" BCI_VERSION);
+	/* brotli would win if offered, and costs the server more than it saves us. */
+	curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
+	/* One HTTP/2 connection for all, rather than one for each of the first burst. */
+	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, h->https_only ? "https" : "http,https");
+#else
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS,
+	                 (long)(h->https_only ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* A resolver that is stuck must not keep the host from ending. */
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+#endif
+	if (h->ca_file[0] && curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file) != CURLE_OK)
+		return false;
+	return true;
+}
+
+static struct carrier *carrier_new(struct http *h)
+{
+	struct carrier *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->http = h;
+	c->easy = curl_easy_init();
+	if (c->easy && setup(c))
+		return c;
+	curl_easy_cleanup(c->easy);
+	free(c);
+	return NULL;
+}
+
+static void forget_token(struct carrier *c)
+{
+	for (struct curl_slist *l = c->headers; l; l = l->next)
+		explicit_bzero(l->data, strlen(l->data));
+	curl_slist_free_all(c->headers);
+	if (c->token)
+		explicit_bzero(c->token, strlen(c->token));
+	free(c->token);
+	c->headers = NULL;
+	c->token = NULL;
+}
+
+/* The request headers, made anew when the token changes. */
+static bool set_token(struct carrier *c, const char *token)
+{
+	static const char prefix[] = "Authorization: Bearer ";
+	BCI_AUTOFREE char *line = NULL;
+	struct curl_slist *more;
+	size_t n = sizeof(prefix) + strlen(token);
+
+	if (c->token && strcmp(c->token, token) == 0)
+		return true;
+	forget_token(c);
+	line = malloc(n);
+	c->headers = curl_slist_append(NULL, "Accept: application/json");
+	if (!line || !c->headers)
+		return false;
+	snprintf(line, n, "%s%s", prefix, token);
+	more = curl_slist_append(c->headers, line);
+	explicit_bzero(line, n);
+	if (!more)
+		return false;
+	c->token = strdup(token);
+	return c->token;
+}
+
+static bool begin(struct http *h, struct bci_exchange *x, const char *token)
+{
+	BCI_AUTOFREE char *url = NULL;
+	size_t n = strlen(h->base_url) + strlen(x->target) + 1;
+	struct carrier *c;
+
+	if (!h->idle)
+		h->idle = carrier_new(h);
+	c = h->idle;
+	url = malloc(n);
+	if (!c || !url || !set_token(c, token))
+		return false;
+	snprintf(url, n, "%s%s", h->base_url, x->target);
+	if (curl_easy_setopt(c->easy, CURLOPT_URL, url) != CURLE_OK ||
+	    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers) != CURLE_OK)
+		return false;
+	c->x = x;
+	c->said = 0;
+	c->body_bytes = 0;
+	c->error[0] = '\0';
+	c->active_at = bci_clock_net(h->clock);
+	if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
+		return false;
+	h->idle = c->next;
+	c->next = h->busy;
+	h->busy = c;
+	return true;
+}
+
+/* ---- the transport ---- */
+
+static void http_start(void *self, struct bci_exchange *x, const char *token)
+{
+	x->done = false;
+	x->result = BCI_RESULT_OK;
+	x->body_error = 0;
+	x->status = 0;
+	x->retry_after_s = -1;
+	x->bytes = 0;
+	x->reason[0] = '\0';
+	if (begin(self, x, token))
+		return;
+	x->result = BCI_RESULT_NETWORK;
+	x->body_error = BCRAWL_E_NOMEM;
+	x->done = true;
+}
+
+static void http_cancel(void *self, struct bci_exchange *x)
+{
+	struct http *h = self;
+
+	for (struct carrier *c = h->busy; c; c = c->next) {
+		if (c->x == x) {
+			release(c);
+			return;
+		}
+	}
+}
+
+/* Ends what has stood still; curl's own low-speed limit would also count the sink's time. */
+static void drop_stalled(struct http *h)
+{
+	int64_t now = bci_clock_net(h->clock);
+
+	for (struct carrier *c = h->busy, *next; c; c = next) {
+		next = c->next;
+		if (now - c->active_at < BCI_STALL_TIMEOUT_MS)
+			continue;
+		snprintf(c->error, sizeof(c->error), "no data for %d seconds", BCI_STALL_TIMEOUT_MS / 1000);
+		finish(c, CURLE_OPERATION_TIMEDOUT);
+	}
+}
+
+static void http_step(void *self, int timeout_ms, int wake_fd)
+{
+	struct http *h = self;
+	struct curl_waitfd wake = { .fd = wake_fd, .events = CURL_WAIT_POLLIN };
+	struct CURLMsg *msg;
+	bool any = false;
+	int running = 0, left;
+
+	curl_multi_perform(h->multi, &running);
+	while ((msg = curl_multi_info_read(h->multi, &left))) {
+		struct carrier *c = NULL;
+
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&c);
+		finish(c, msg->data.result);
+		any = true;
+	}
+	drop_stalled(h);
+	if (!any && timeout_ms > 0)
+		curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms, NULL);
+}
+
+static void free_carriers(struct carrier *c)
+{
+	for (struct carrier *next; c; c = next) {
+		next = c->next;
+		curl_easy_cleanup(c->easy);
+		forget_token(c);
+		free(c);
+	}
+}
+
+static void http_free(void *self)
+{
+	struct http *h = self;
+
+	if (!h)
+		return;
+	while (h->busy)
+		release(h->busy);
+	free_carriers(h->idle);
+	curl_multi_cleanup(h->multi);
+	free(h->base_url);
+	free(h->ca_file);
+	free(h);
+}
+
+bool bci_http_new(struct bci_transport *t, const struct bci_http_config *cfg,
+                  const struct bci_clock *clock)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	size_t n = strlen(cfg->base_url);
+
+	if (!h)
+		return false;
+	while (n > 0 && cfg->base_url[n - 1] == '/')
+		n--;
+	h->base_url = strndup(cfg->base_url, n);
+	h->ca_file = strdup(cfg->ca_file);
+	h->https_only = strncmp(cfg->base_url, "http://", 7) != 0;
+	h->clock = clock;
+	h->multi = curl_multi_init();
+	if (!h->base_url || !h->ca_file || !h->multi) {
+		http_free(h);
+		return false;
+	}
+	*t = (struct bci_transport){ http_start, http_step, http_cancel, http_free, h };
+	return true;
+}

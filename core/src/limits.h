@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every cap of the core that is not an option, with its reason. */
+#ifndef BCI_LIMITS_H
+#define BCI_LIMITS_H
+
+/* One device with all that we select is about 1 KB; a tag value may have 1 MB by balena's model. */
+#define BCI_ELEMENT_BYTES_MAX (1u << 20)
+/* json-c's own default; our answers nest 6 deep. */
+#define BCI_JSON_DEPTH 32
+/* A body that never ends must end somewhere: 1,000,000 ids are 12 MB, 20,000 devices 18 MB. */
+#define BCI_BODY_BYTES_MAX (1ull << 30)
+/* What is kept of an error answer, for the message; real ones are empty or one short string. */
+#define BCI_ERROR_BODY_MAX 120
+/* Far above any known account; bounds the fleet list's memory to some 100 MB. */
+#define BCI_FLEETS_MAX 100000
+#define BCI_GROUP_FLEETS_MAX 200
+/* Node refuses a request above 16 KiB in all (balena-api-live.md 2); proxies have 8 KiB buffers. */
+#define BCI_URL_MAX 8192
+/* Ids of fleets in one group's filter: BCI_URL_MAX less path, $select and $expand. */
+#define BCI_GROUP_ID_BYTES_MAX 5000
+#define BCI_TOKEN_MAX 16384
+#define BCI_LABEL_VALUE_MAX 1024
+#define BCI_TEXT_MAX 4096
+
+#define BCI_STOP_POLL_MS 200
+#define BCI_CONNECT_TIMEOUT_MS 10000
+/* The server computes an answer of up to 20,000 devices in 1.5 s and gives up itself after 60 s. */
+#define BCI_STALL_TIMEOUT_MS 65000
+#define BCI_RETRIES 1
+#define BCI_RETRY_WAIT_MS 250
+/* A throttled request is tried again in the same crawl only if it may be soon. */
+#define BCI_RETRY_AFTER_MAX_S 30
+#define BCI_PROBE_TTL_MS (3600 * 1000)
+#define BCI_PROGRESS_MS 200
+
+#endif

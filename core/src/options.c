@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The option table and everything that follows from it: finding, checking, setting, getting.
+ * Nothing here switches on a key but the two checks that concern several options. */
+#include "options.h"
+
+#include "limits.h"
+#include "metrics.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum type { NAME, PATH, SECRET, URL, NUMBER, BOOLEAN, CHOICE, METRIC_GLOBS, FLEET_GLOBS };
+
+struct option {
+	struct bcrawl_option pub;
+	enum type type;
+	double min, max;        /* NUMBER */
+	const char *choices[4]; /* CHOICE: the index is the number */
+};
+
+static const struct option options[] = {
+	[BCI_OPT_ACCOUNT] = {
+		.pub = { BCRAWL_KEY_ACCOUNT, "string", "default", "1 to 64 of A-Z a-z 0-9 _ . -",
+		         "Name of the account; the label that tells its crawl metrics from others'.", 0 },
+		.type = NAME,
+	},
+	[BCI_OPT_ACCOUNT_LABEL] = {
+		.pub = { "account-label", "choice", "crawl", "crawl or all",
+		         "Which metrics carry the account label: those about the crawl, or all.", 0 },
+		.type = CHOICE, .choices = { "crawl", "all" },
+	},
+	[BCI_OPT_API_URL] = {
+		.pub = { "api-url", "url", "https://api.balena-cloud.com",
+		         "https://HOST[:PORT][/PATH], or http:// with a loopback host",
+		         "Where the balena API is.", 0 },
+		.type = URL,
+	},
+	[BCI_OPT_TOKEN] = {
+		.pub = { "token", "string", "", "printable ASCII without blanks",
+		         "API key or session token; better kept in a token file.", BCRAWL_OPT_SECRET },
+		.type = SECRET,
+	},
+	[BCI_OPT_TOKEN_FILE] = {
+		.pub = { BCRAWL_KEY_TOKEN_FILE, "path", "", "a readable file",
+		         "File that holds the API key or session token; read anew for each crawl.", 0 },
+		.type = PATH,
+	},
+	[BCI_OPT_ALLOW_HTTP] = {
+		.pub = { "allow-http", "boolean", "false", "true or false",
+		         "Allow plain http, which shows the token to the network, to any host.", 0 },
+		.type = BOOLEAN,
+	},
+	[BCI_OPT_CA_FILE] = {
+		.pub = { "ca-file", "path", "", "a readable PEM file",
+		         "Certificates to trust instead of the system's, as for an openBalena with its own CA.", 0 },
+		.type = PATH,
+	},
+	[BCI_OPT_DETAIL] = {
+		.pub = { "detail", "choice", "devices", "fleets or devices",
+		         "How deep to crawl: counts of each fleet only, or every device.", 0 },
+		.type = CHOICE, .choices = { "fleets", "devices" },
+	},
+	[BCI_OPT_METRICS] = {
+		.pub = { BCRAWL_KEY_METRICS, "globs", "@standard",
+		         "@lean, @standard, @all or metric names with * and ?, separated by blanks or commas",
+		         "Which metrics to produce; what no metric needs is not asked of the API.", 0 },
+		.type = METRIC_GLOBS,
+	},
+	[BCI_OPT_FLEET] = {
+		.pub = { "fleet", "globs", "*", "slugs with * and ?, such as acme/*",
+		         "Fleets to crawl, by slug.", BCRAWL_OPT_MULTI },
+		.type = FLEET_GLOBS,
+	},
+	[BCI_OPT_EXCLUDE_FLEET] = {
+		.pub = { "exclude-fleet", "globs", "", "slugs with * and ?, such as acme/test-*",
+		         "Fleets to leave out, by slug; wins over the fleets to crawl.", BCRAWL_OPT_MULTI },
+		.type = FLEET_GLOBS,
+	},
+	[BCI_OPT_INTERVAL] = {
+		.pub = { BCRAWL_KEY_INTERVAL, "number", "60", "10 to 86400 seconds",
+		         "Seconds between the starts of two crawls.", 0 },
+		.type = NUMBER, .min = 10, .max = 86400,
+	},
+	[BCI_OPT_MIN_INTERVAL] = {
+		.pub = { BCRAWL_KEY_MIN_INTERVAL, "number", "60", "0 to 86400 seconds",
+		         "Triggers that come sooner after the last one are ignored (telegraf-balena).", 0 },
+		.type = NUMBER, .min = 0, .max = 86400,
+	},
+	[BCI_OPT_DEADLINE] = {
+		.pub = { "deadline", "number", "0", "0 to 86400 seconds; 0 is the interval",
+		         "A crawl that takes longer is given up.", 0 },
+		.type = NUMBER, .min = 0, .max = 86400,
+	},
+	[BCI_OPT_START_JITTER] = {
+		.pub = { BCRAWL_KEY_START_JITTER, "number", "5", "0 to 3600 seconds",
+		         "The first crawl begins after a random part of this, so that many instances spread.", 0 },
+		.type = NUMBER, .min = 0, .max = 3600,
+	},
+	[BCI_OPT_PAGE_SIZE] = {
+		.pub = { "page-size", "number", "1000", "1 to 20000 devices",
+		         "Devices asked for in one request.", 0 },
+		.type = NUMBER, .min = 1, .max = 20000,
+	},
+	[BCI_OPT_CONCURRENCY] = {
+		.pub = { "concurrency", "number", "4", "1 to 16 requests",
+		         "Requests under way at one time.", 0 },
+		.type = NUMBER, .min = 1, .max = 16,
+	},
+};
+_Static_assert(ARRAY_LEN(options) == BCI_OPT__COUNT, "one row per option");
+
+const struct bcrawl_option *bcrawl_option_at(size_t i)
+{
+	return i < ARRAY_LEN(options) ? &options[i].pub : NULL;
+}
+
+static bool is_separator(char c)
+{
+	return c == '-' || c == '_';
+}
+
+static bool same_key(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		while (is_separator(*a))
+			a++;
+		while (is_separator(*b))
+			b++;
+		if (strncasecmp(a, b, 1) != 0)
+			return false;
+		if (!*a)
+			return true;
+	}
+}
+
+static const struct option *find(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (same_key(options[i].pub.key, key))
+			return &options[i];
+	return NULL;
+}
+
+const struct bcrawl_option *bcrawl_option_find(const char *key)
+{
+	const struct option *o = key ? find(key) : NULL;
+
+	return o ? &o->pub : NULL;
+}
+
+struct bcrawl_config *bcrawl_config_new(void)
+{
+	struct bcrawl_config *cfg = calloc(1, sizeof(*cfg));
+
+	if (!cfg)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *o = &options[i];
+
+		if (o->type == NUMBER)
+			cfg->values[i].number = strtod(o->pub.dflt, NULL);
+		for (size_t k = 0; o->type == CHOICE && o->choices[k]; k++)
+			if (strcmp(o->choices[k], o->pub.dflt) == 0)
+				cfg->values[i].number = (double)k;
+	}
+	return cfg;
+}
+
+void bcrawl_config_free(struct bcrawl_config *cfg)
+{
+	if (!cfg)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (cfg->values[i].text && options[i].type == SECRET)
+			explicit_bzero(cfg->values[i].text, strlen(cfg->values[i].text));
+		free(cfg->values[i].text);
+	}
+	free(cfg);
+}
+
+struct bcrawl_config *bci_config_copy(const struct bcrawl_config *cfg)
+{
+	struct bcrawl_config *copy = bcrawl_config_new();
+
+	for (size_t i = 0; copy && i < ARRAY_LEN(options); i++) {
+		copy->values[i] = cfg->values[i];
+		if (!cfg->values[i].text)
+			continue;
+		copy->values[i].text = strdup(cfg->values[i].text);
+		if (!copy->values[i].text) {
+			bcrawl_config_free(copy);
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+/* ---- what a value must look like ---- */
+
+static bool only(const char *text, const char *allowed)
+{
+	return text[strspn(text, allowed)] == '\0';
+}
+
+static bool has_control(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return true;
+	return false;
+}
+
+static bool is_token(const char *text)
+{
+	size_t n = 0;
+
+	for (; text[n]; n++)
+		if ((unsigned char)text[n] <= 0x20 || (unsigned char)text[n] >= 0x7f)
+			return false;
+	return n > 0 && n <= BCI_TOKEN_MAX;
+}
+
+static bool parse_number(const struct option *o, const char *text, double *out)
+{
+	char *end;
+	double d;
+
+	if (!*text || !only(text, "0123456789."))
+		return false;
+	errno = 0;
+	d = strtod(text, &end);
+	if (*end || errno || !isfinite(d) || d < o->min || d > o->max)
+		return false;
+	*out = d;
+	return true;
+}
+
+static bool parse_boolean(const char *text, double *out)
+{
+	static const char *const words[][4] = { { "false", "no", "off", "0" }, { "true", "yes", "on", "1" } };
+
+	for (size_t v = 0; v < 2; v++) {
+		for (size_t i = 0; i < ARRAY_LEN(words[v]); i++) {
+			if (strcasecmp(text, words[v][i]) == 0) {
+				*out = (double)v;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool parse_choice(const struct option *o, const char *text, double *out)
+{
+	for (size_t k = 0; o->choices[k]; k++) {
+		if (strcasecmp(text, o->choices[k]) == 0) {
+			*out = (double)k;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* https://host[:port][/path]: nothing that curl would read as a user, a query or a fragment. */
+static bool is_url(const char *text)
+{
+	const char *host;
+
+	if (strncasecmp(text, "https://", 8) != 0 && strncasecmp(text, "http://", 7) != 0)
+		return false;
+	host = strstr(text, "://") + 3;
+	return *host && *host != '/' && *host != ':' && !strpbrk(host, "@?#\\ \"<>^`{|}") &&
+	       strlen(text) <= 1024;
+}
+
+static bool is_valid(const struct option *o, const char *text, double *number)
+{
+	if (has_control(text) || strlen(text) > BCI_TOKEN_MAX)
+		return false;
+	switch (o->type) {
+	case NAME:
+		return *text && strlen(text) <= 64 &&
+		       only(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+	case PATH:
+		return *text;
+	case SECRET:
+		return is_token(text);
+	case URL:
+		return is_url(text);
+	case NUMBER:
+		return parse_number(o, text, number);
+	case BOOLEAN:
+		return parse_boolean(text, number);
+	case CHOICE:
+		return parse_choice(o, text, number);
+	case METRIC_GLOBS:
+		return bci_metrics_select(text, NULL);
+	case FLEET_GLOBS:
+		return *text;
+	}
+	return false;
+}
+
+static int refuse(const struct option *o, const char *value, struct bcrawl_error *err)
+{
+	if (o->pub.flags & BCRAWL_OPT_SECRET)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: the value is not allowed: %s", o->pub.key,
+		                     o->pub.range);
+	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: \"%.60s\" is not allowed: %s", o->pub.key,
+	                     value, o->pub.range);
+}
+
+int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *value,
+                      struct bcrawl_error *err)
+{
+	const struct option *o = key ? find(key) : NULL;
+	struct bci_config_value *v;
+	double number = 0;
+	char *text;
+	size_t n;
+
+	if (!o)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%.60s: there is no such option", key ? key : "");
+	if (!value || !is_valid(o, value, &number))
+		return refuse(o, value ? value : "", err);
+	v = &cfg->values[o - options];
+	n = strlen(value) + 1;
+	if ((o->pub.flags & BCRAWL_OPT_MULTI) && v->text)
+		n += strlen(v->text) + 1;
+	text = malloc(n);
+	if (!text)
+		return bci_error_nomem(err);
+	if ((o->pub.flags & BCRAWL_OPT_MULTI) && v->text)
+		snprintf(text, n, "%s %s", v->text, value);
+	else
+		snprintf(text, n, "%s", value);
+	free(v->text);
+	*v = (struct bci_config_value){ .text = text, .number = number, .set = true };
+	return BCRAWL_OK;
+}
+
+const char *bci_config_text(const struct bcrawl_config *cfg, enum bci_opt opt)
+{
+	return cfg->values[opt].text ? cfg->values[opt].text : options[opt].pub.dflt;
+}
+
+double bci_config_number(const struct bcrawl_config *cfg, enum bci_opt opt)
+{
+	return cfg->values[opt].number;
+}
+
+const char *bcrawl_config_get(const struct bcrawl_config *cfg, const char *key)
+{
+	const struct option *o = key ? find(key) : NULL;
+
+	if (!o || (o->pub.flags & BCRAWL_OPT_SECRET))
+		return NULL;
+	return bci_config_text(cfg, (enum bci_opt)(o - options));
+}
+
+double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
+{
+	const struct option *o = key ? find(key) : NULL;
+
+	return o ? bci_config_number(cfg, (enum bci_opt)(o - options)) : 0;
+}
+
+/* ---- checks over several options ---- */
+
+static int read_token_file(const char *path, char **token, struct bcrawl_error *err)
+{
+	const char *key = options[BCI_OPT_TOKEN_FILE].pub.key;
+	FILE *f = fopen(path, "re");
+	BCI_AUTOFREE char *text = malloc(BCI_TOKEN_MAX + 2);
+	size_t n = 0;
+	int e = errno;
+
+	if (f && text) {
+		n = fread(text, 1, BCI_TOKEN_MAX + 1, f);
+		e = ferror(f) ? errno : 0;
+	}
+	if (f)
+		fclose(f);
+	if (!text)
+		return bci_error_nomem(err);
+	if (!f || e)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
+		                     strerror(e));
+	/* An editor ends the file with a newline; nothing else may stand beside the token. */
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	text[n] = '\0';
+	if (strlen(text) != n || !is_token(text))
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "%s: \"%s\" does not hold one token: %s, 1 to %d characters", key, path,
+		                     options[BCI_OPT_TOKEN].pub.range, BCI_TOKEN_MAX);
+	*token = bci_steal(&text);
+	return BCRAWL_OK;
+}
+
+int bci_config_token(const struct bcrawl_config *cfg, char **token, struct bcrawl_error *err)
+{
+	const char *path = bci_config_text(cfg, BCI_OPT_TOKEN_FILE);
+	const char *text = bci_config_text(cfg, BCI_OPT_TOKEN);
+
+	if (*path)
+		return read_token_file(path, token, err);
+	if (!*text)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "no API token: set %s to a file that holds one, or %s",
+		                     options[BCI_OPT_TOKEN_FILE].pub.key, options[BCI_OPT_TOKEN].pub.key);
+	*token = strdup(text);
+	return *token ? BCRAWL_OK : bci_error_nomem(err);
+}
+
+static bool is_loopback_http(const char *url)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
+	const char *host = url + strlen("http://");
+	size_t n = strcspn(host, "/");
+
+	if (*host != '[')
+		n = strcspn(host, ":/");
+	else if (memchr(host, ']', n))
+		n = (size_t)((const char *)memchr(host, ']', n) - host) + 1;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+		if (strlen(hosts[i]) == n && strncasecmp(host, hosts[i], n) == 0)
+			return true;
+	return false;
+}
+
+int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *err)
+{
+	const char *url = bci_config_text(cfg, BCI_OPT_API_URL);
+	const char *ca = bci_config_text(cfg, BCI_OPT_CA_FILE);
+	BCI_AUTOFREE char *token = NULL;
+	FILE *f;
+
+	if (strncasecmp(url, "http://", 7) == 0 && bci_config_number(cfg, BCI_OPT_ALLOW_HTTP) == 0 &&
+	    !is_loopback_http(url))
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "%s: \"%.60s\" is not allowed: plain http would show the token to the "
+		                     "network; use https://, a loopback host, or %s",
+		                     options[BCI_OPT_API_URL].pub.key, url,
+		                     options[BCI_OPT_ALLOW_HTTP].pub.key);
+	if (*ca) {
+		f = fopen(ca, "re");
+		if (!f)
+			return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s",
+			                     options[BCI_OPT_CA_FILE].pub.key, ca, strerror(errno));
+		fclose(f);
+	}
+	return bci_config_token(cfg, &token, err);
+}
+
+bool bci_globs_match(const char *globs, const char *text)
+{
+	char glob[512];
+
+	while (*globs) {
+		size_t n = strcspn(globs, " ,");
+
+		if (n > 0 && n < sizeof(glob)) {
+			memcpy(glob, globs, n);
+			glob[n] = '\0';
+			if (fnmatch(glob, text, 0) == 0)
+				return true;
+		}
+		globs += n + strspn(globs + n, " ,");
+	}
+	return false;
+}

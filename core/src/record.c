@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The one place where records are made: what a label may hold, and the hand-over to the sink. */
+#include "record.h"
+
+#include "limits.h"
+
+#include <math.h>
+#include <string.h>
+
+void bci_record_begin(struct bci_record *r, struct bci_out *out, enum bcrawl_scope scope)
+{
+	r->out = out;
+	r->used = 0;
+	r->sample = (struct bcrawl_sample){
+		.scope = scope,
+		.labels = r->labels,
+		.values = r->values,
+		.time_ms = out->time_ms,
+	};
+	if (scope == BCRAWL_SCOPE_CRAWL || out->account_everywhere)
+		bci_record_label(r, "account", BCRAWL_ROLE_ACCOUNT, out->account);
+}
+
+/* Bytes of the character at s, 0 if it is none: overlong forms, surrogates and values above
+ * U+10FFFF are none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	size_t n;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		n = 2;
+	else if (s[0] >= 0xe0 && s[0] <= 0xef)
+		n = 3;
+	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+		n = 4;
+	else
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static bool is_control(const unsigned char *s, size_t n)
+{
+	return (n == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+/* Copies value to out (room bytes and a NUL); false if it had to be cut. */
+static bool clean(char *out, size_t room, const char *value)
+{
+	const unsigned char *s = (const unsigned char *)value;
+	size_t used = 0;
+
+	while (*s) {
+		size_t n = utf8_length(s), step = n ? n : 1;
+		const char *put = (const char *)s;
+
+		if (n == 0) {
+			put = "\xef\xbf\xbd";
+			n = 3;
+		} else if (is_control(s, n)) {
+			put = " ";
+			n = 1;
+		}
+		if (n > room - used) {
+			out[used] = '\0';
+			return false;
+		}
+		memcpy(out + used, put, n);
+		used += n;
+		s += step;
+	}
+	out[used] = '\0';
+	return true;
+}
+
+void bci_record_label(struct bci_record *r, const char *name, enum bcrawl_role role,
+                      const char *value)
+{
+	size_t left = BCRAWL_LABEL_BYTES_MAX - (r->used - r->sample.label_count);
+	char *text = r->text + r->used;
+
+	if (!value || !*value || r->sample.label_count == BCRAWL_LABELS_MAX)
+		return;
+	if (!clean(text, left < BCI_LABEL_VALUE_MAX ? left : BCI_LABEL_VALUE_MAX, value))
+		r->out->stats->rejected[BCI_REJECT_TOO_LONG]++;
+	if (!*text)
+		return;
+	r->used += strlen(text) + 1;
+	r->labels[r->sample.label_count++] = (struct bcrawl_label){ name, text, role };
+}
+
+void bci_record_value(struct bci_record *r, enum bci_metric_id id, double value)
+{
+	if (!r->out->wanted[id] || !isfinite(value) || r->sample.value_count == BCRAWL_VALUES_MAX)
+		return;
+	r->values[r->sample.value_count++] = (struct bcrawl_value){ &bci_metric(id)->pub, value };
+}
+
+int bci_record_end(struct bci_record *r)
+{
+	struct bci_out *out = r->out;
+	int64_t before;
+
+	if (out->sink_rc)
+		return BCRAWL_E_SINK;
+	if (r->sample.value_count == 0)
+		return BCRAWL_OK;
+	before = bci_clock_mono(out->clock);
+	out->sink_rc = out->sink->sample(out->user, &r->sample);
+	out->clock->paused_ms += bci_clock_mono(out->clock) - before;
+	return out->sink_rc ? BCRAWL_E_SINK : BCRAWL_OK;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a crawl says of itself. Emitted at the end of every crawl, also of one that failed. */
+#include "crawl.h"
+#include "retry.h"
+
+#include <math.h>
+
+/* The configured interval, else the distance of the last two crawls, else the default. */
+static double interval_s(const struct bcrawl *c)
+{
+	if (!c->cfg->values[BCI_OPT_INTERVAL].set && c->distance_ms > 0)
+		return (double)c->distance_ms / 1000;
+	return bci_config_number(c->cfg, BCI_OPT_INTERVAL);
+}
+
+static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success)
+{
+	bci_record_value(r, BCI_M_CRAWL_SUCCESS, success);
+	if (c->last_success_s > 0)
+		bci_record_value(r, BCI_M_CRAWL_LAST_SUCCESS, c->last_success_s);
+	bci_record_value(r, BCI_M_CRAWL_DURATION,
+	                 (double)(bci_clock_mono(&c->clock) - c->last_start_mono) / 1000);
+	bci_record_value(r, BCI_M_CRAWL_INTERVAL, interval_s(c));
+	if (c->listed) {
+		bci_record_value(r, BCI_M_CRAWL_FLEETS, (double)c->fleets.n);
+		bci_record_value(r, BCI_M_CRAWL_FLEETS_FAILED, (double)c->fleets_failed);
+		bci_record_value(r, BCI_M_CRAWL_UNMATCHED, (double)c->unmatched);
+	}
+	if (c->listed && bci_config_number(c->cfg, BCI_OPT_DETAIL) != BCI_DETAIL_FLEETS)
+		bci_record_value(r, BCI_M_CRAWL_DEVICES, (double)c->devices);
+	if (c->token_state != BCI_TOKEN_UNKNOWN)
+		bci_record_value(r, BCI_M_CRAWL_TOKEN_VALID, c->token_state == BCI_TOKEN_VALID);
+	if (c->token)
+		bci_record_value(r, BCI_M_CRAWL_TOKEN_EXPIRY, bci_jwt_expiry(c->token));
+	if (c->server.version)
+		bci_record_value(r, BCI_M_CRAWL_API_VERSION, c->server.version);
+	bci_record_value(r, BCI_M_CRAWL_SHARD_INDEX, 0);
+	bci_record_value(r, BCI_M_CRAWL_SHARDS, 1);
+	bci_record_value(r, BCI_M_API_RETRIES, (double)c->stats.retries);
+	bci_record_value(r, BCI_M_API_BYTES, (double)c->stats.bytes);
+	bci_record_value(r, BCI_M_API_THROTTLED, (double)c->stats.throttled_s);
+}
+
+static int labelled(struct bcrawl *c, const char *label, const char *word, enum bci_metric_id id,
+                    double value)
+{
+	struct bci_record *r = &c->scratch;
+
+	bci_record_begin(r, &c->out, BCRAWL_SCOPE_CRAWL);
+	bci_record_label(r, label, BCRAWL_ROLE_OTHER, word);
+	bci_record_value(r, id, value);
+	return bci_record_end(r);
+}
+
+int bci_report_emit(struct bcrawl *c, bool success)
+{
+	static const char *const reasons[] = {
+		[BCI_REJECT_TYPE] = "type",
+		[BCI_REJECT_RANGE] = "range",
+		[BCI_REJECT_UNKNOWN_WORD] = "unknown_word",
+		[BCI_REJECT_TOO_LONG] = "too_long",
+	};
+	struct bci_record *r = &c->scratch;
+	int rc;
+
+	bci_record_begin(r, &c->out, BCRAWL_SCOPE_CRAWL);
+	crawl_values(c, r, success);
+	rc = bci_record_end(r);
+	if (!rc)
+		rc = labelled(c, bci_metric(BCI_M_CRAWL_INFO)->pub.labels, BCI_VERSION, BCI_M_CRAWL_INFO, 1);
+	for (enum bci_result i = 0; i < BCI_RESULT__COUNT && !rc; i++)
+		rc = labelled(c, bci_metric(BCI_M_API_REQUESTS)->pub.labels, bci_result_word(i),
+		              BCI_M_API_REQUESTS, (double)c->stats.requests[i]);
+	for (size_t i = 0; i < ARRAY_LEN(reasons) && !rc; i++)
+		rc = labelled(c, bci_metric(BCI_M_API_REJECTED)->pub.labels, reasons[i], BCI_M_API_REJECTED,
+		              (double)c->stats.rejected[i]);
+	return rc;
+}

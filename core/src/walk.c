@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The walk over all devices: ranges are read side by side, each in a slot that keeps a parser.
+ *
+ * A slot's range is read in one request, if all goes well. If it breaks after device k, the slot
+ * goes on behind k: ids in an answer must rise strictly, so no device is emitted or tallied twice.
+ * A range has ended when its answer was complete and well-formed, never because it was short. */
+#include "crawl.h"
+#include "json.h"
+#include "limits.h"
+#include "query.h"
+#include "retry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SLOTS_MAX 16
+
+struct slot {
+	struct walk *walk;
+	enum { IDLE, WAITING, BUSY } state;
+	struct bci_work work;
+	int64_t last_id;     /* of this range, over all tries */
+	int64_t try_from;    /* last_id when the try began */
+	int64_t not_before;  /* monotonic; of the next try */
+	int attempt;         /* tries since the last step forward */
+	bool token_tried;    /* a 401 was answered with another token */
+	struct bci_page *page;
+	struct bci_buf target;
+	struct bci_exchange x;
+};
+
+struct walk {
+	struct bcrawl *c;
+	struct bci_plan *plan;
+	struct bcrawl_error *first;
+	struct bcrawl_error *err;
+	uint64_t fields;
+	struct slot slots[SLOTS_MAX];
+	size_t slot_count;
+	struct bci_device device;
+};
+
+/* ---- rows ---- */
+
+static int take_id(struct slot *s, int64_t id)
+{
+	if (id <= s->last_id || (s->work.upto && id > s->work.upto))
+		return BCRAWL_E_PROTOCOL;
+	s->last_id = id;
+	return BCRAWL_OK;
+}
+
+static int on_id(void *user, const struct json_object *o)
+{
+	struct slot *s = user;
+	int64_t id;
+
+	if (bci_json_id(o, bci_fields[BCI_F_ID].name, &id) != BCI_JSON_OK || take_id(s, id))
+		return BCRAWL_E_PROTOCOL;
+	return bci_plan_learn_id(s->walk->plan, s->work.group, id);
+}
+
+/* The fleet of a row, which must be one that was asked for. */
+static struct bci_fleet *fleet_of(struct slot *s, const struct bci_device *d)
+{
+	struct bcrawl *c = s->walk->c;
+	const struct bci_group *g = s->work.group;
+	struct bci_fleet *f;
+
+	if (d->fleet_id == 0)
+		return g->n == 0 ? &c->orphans : NULL;
+	f = g->n > 0 ? bci_fleets_find(&c->fleets, d->fleet_id) : NULL;
+	if (!f || f < c->fleets.rows + g->first || f >= c->fleets.rows + g->first + g->n)
+		return NULL;
+	return f;
+}
+
+static int on_device(void *user, const struct json_object *o)
+{
+	struct slot *s = user;
+	struct walk *w = s->walk;
+	struct bcrawl *c = w->c;
+	struct bci_device *d = &w->device;
+	struct bci_fleet *f;
+
+	if (bci_device_read(d, o, w->fields, &c->stats) || take_id(s, d->id))
+		return BCRAWL_E_PROTOCOL;
+	f = fleet_of(s, d);
+	if (!f)
+		return BCRAWL_E_PROTOCOL;
+	bci_tally_add(&f->tally, d);
+	c->devices++;
+	return bci_device_emit(d, f->slug, &c->out, &c->scratch);
+}
+
+static int feed(void *user, const char *data, size_t len)
+{
+	struct slot *s = user;
+
+	return bci_page_feed(s->page, data, len);
+}
+
+/* ---- requests ---- */
+
+static int begin(struct slot *s)
+{
+	struct walk *w = s->walk;
+	struct bcrawl *c = w->c;
+	struct bci_device_query q = {
+		.version = c->server.version,
+		.fields = s->work.ids ? 0 : w->fields,
+		.info = !s->work.ids && c->wanted[BCI_M_DEVICE_INFO],
+		.filter = s->work.group->filter,
+		.after = s->last_id,
+		.upto = s->work.upto,
+	};
+
+	bci_buf_reset(&s->target);
+	bci_query_devices(&s->target, &q);
+	if (s->target.failed)
+		return bci_error_set(w->err, s->target.failed, 0, "a request grew longer than %d bytes",
+		                     BCI_URL_MAX);
+	bci_page_reset(s->page, s->work.ids ? on_id : on_device, s);
+	s->try_from = s->last_id;
+	s->state = BUSY;
+	s->x = (struct bci_exchange){ .target = s->target.data, .body = feed, .user = s };
+	c->transport.start(c->transport.self, &s->x, c->token);
+	return BCRAWL_OK;
+}
+
+static void fail_group(struct slot *s)
+{
+	struct walk *w = s->walk;
+
+	if (w->first->code == BCRAWL_OK)
+		bci_exchange_error(w->c, &s->x, w->first);
+	s->work.group->state = BCI_GROUP_FAILED;
+	s->state = IDLE;
+}
+
+/* After a failed try: another one later, or the group is given up. */
+static int try_again(struct slot *s)
+{
+	struct bcrawl *c = s->walk->c;
+	int64_t left = c->deadline - bci_clock_net(&c->clock);
+	struct bci_failure failure = { s->x.result, s->x.retry_after_s, 0 };
+	int64_t wait;
+
+	if (s->x.status == 401) {
+		if (!bci_server_new_token(c) || s->token_tried)
+			return bci_server_explain_401(c, s->walk->err);
+		s->token_tried = true;
+		wait = 0;
+	} else {
+		s->attempt = s->last_id > s->try_from ? 1 : s->attempt + 1;
+		failure.attempt = s->attempt;
+		wait = bci_retry_wait(&failure, left);
+	}
+	if (wait < 0 || s->x.body_error == BCRAWL_E_LIMIT) {
+		fail_group(s);
+		return BCRAWL_OK;
+	}
+	c->stats.retries++;
+	s->state = WAITING;
+	s->not_before = bci_clock_mono(&c->clock) + wait;
+	return BCRAWL_OK;
+}
+
+/* The group was read to its end: its fleets' sums are true. */
+static int close_group(struct slot *s)
+{
+	struct bcrawl *c = s->walk->c;
+	const struct bci_group *g = s->work.group;
+	struct bci_fleet *f = g->n ? &c->fleets.rows[g->first] : &c->orphans;
+	size_t n = g->n ? g->n : 1;
+	int rc = BCRAWL_OK;
+
+	for (size_t i = 0; i < n && !rc; i++, f++) {
+		f->read = true;
+		/* The group of no fleet is not there until it has a device. */
+		if (f->id == 0 && f->tally.devices == 0)
+			continue;
+		c->fleets_done += f->id != 0;
+		rc = bci_tally_emit(f, s->walk->fields, &c->out, &c->scratch);
+		if (!rc)
+			rc = bci_fleet_emit(f, &c->out, &c->scratch);
+	}
+	return rc;
+}
+
+static int complete(struct slot *s)
+{
+	struct bcrawl *c = s->walk->c;
+	int rc = BCRAWL_OK;
+
+	if (s->x.body_error == BCRAWL_E_SINK || s->x.body_error == BCRAWL_E_NOMEM)
+		return s->x.body_error == BCRAWL_E_NOMEM ? bci_error_nomem(s->walk->err) : BCRAWL_E_SINK;
+	if (s->x.result == BCI_RESULT_OK && bci_page_finish(s->page)) {
+		s->x.result = BCI_RESULT_GARBAGE;
+		s->x.body_error = bci_page_finish(s->page);
+	}
+	if (s->x.body_error)
+		snprintf(s->x.reason, sizeof(s->x.reason), "the answer %s", bci_page_reason(s->page));
+	bci_count_exchange(c, &s->x);
+	if (s->work.group->state == BCI_GROUP_FAILED) {
+		s->state = IDLE;
+		return BCRAWL_OK;
+	}
+	if (s->x.result != BCI_RESULT_OK)
+		return try_again(s);
+	c->token_state = BCI_TOKEN_VALID;
+	s->state = IDLE;
+	if (bci_plan_finish(s->walk->plan, &s->work))
+		rc = close_group(s);
+	return rc;
+}
+
+/* ---- the walk ---- */
+
+static void take_work(struct slot *s)
+{
+	if (!bci_plan_next(s->walk->plan, &s->work))
+		return;
+	s->state = WAITING;
+	s->last_id = s->work.after;
+	s->not_before = 0;
+	s->attempt = 0;
+	s->token_tried = false;
+}
+
+/* Gives idle slots work and begins what is due. */
+static int begin_due(struct walk *w)
+{
+	int64_t now = bci_clock_mono(&w->c->clock);
+	int rc = BCRAWL_OK;
+
+	for (size_t i = 0; i < w->slot_count && !rc; i++) {
+		struct slot *s = &w->slots[i];
+
+		if (s->state == IDLE)
+			take_work(s);
+		if (s->state == WAITING && s->work.group->state == BCI_GROUP_FAILED)
+			s->state = IDLE;
+		if (s->state == WAITING && now >= s->not_before)
+			rc = begin(s);
+	}
+	return rc;
+}
+
+static bool is_idle(const struct walk *w)
+{
+	for (size_t i = 0; i < w->slot_count; i++)
+		if (w->slots[i].state != IDLE)
+			return false;
+	return true;
+}
+
+/* How long nothing needs to be done but what the network brings. */
+static int wait_ms(const struct walk *w)
+{
+	int64_t wait = BCI_STOP_POLL_MS, now = bci_clock_mono(&w->c->clock);
+
+	for (size_t i = 0; i < w->slot_count; i++) {
+		const struct slot *s = &w->slots[i];
+
+		if (s->state == WAITING && s->not_before - now < wait)
+			wait = s->not_before - now;
+		if (s->state == BUSY && s->x.done)
+			wait = 0;
+	}
+	return wait > 0 ? (int)wait : 0;
+}
+
+static int run(struct walk *w)
+{
+	struct bcrawl *c = w->c;
+	int rc;
+
+	for (;;) {
+		rc = begin_due(w);
+		if (rc || is_idle(w))
+			return rc;
+		c->transport.step(c->transport.self, wait_ms(w), c->wake_fd);
+		for (size_t i = 0; i < w->slot_count && !rc; i++)
+			if (w->slots[i].state == BUSY && w->slots[i].x.done)
+				rc = complete(&w->slots[i]);
+		if (!rc)
+			rc = bci_may_go_on(c, w->err);
+		if (rc)
+			return rc;
+	}
+}
+
+static bool open_slots(struct walk *w)
+{
+	w->slot_count = (size_t)bci_config_number(w->c->cfg, BCI_OPT_CONCURRENCY);
+	for (size_t i = 0; i < w->slot_count; i++) {
+		struct slot *s = &w->slots[i];
+
+		s->walk = w;
+		bci_buf_init(&s->target, BCI_URL_MAX);
+		s->page = bci_page_new(on_device, s);
+		if (!s->page)
+			return false;
+	}
+	return true;
+}
+
+static void close_slots(struct walk *w)
+{
+	for (size_t i = 0; i < w->slot_count; i++) {
+		struct slot *s = &w->slots[i];
+
+		if (s->state == BUSY && !s->x.done)
+			w->c->transport.cancel(w->c->transport.self, &s->x);
+		bci_page_free(s->page);
+		bci_buf_fini(&s->target);
+	}
+}
+
+int bci_walk(struct bcrawl *c, struct bci_plan *plan, struct bcrawl_error *first,
+             struct bcrawl_error *err)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	int rc;
+
+	if (!w)
+		return bci_error_nomem(err);
+	w->c = c;
+	w->plan = plan;
+	w->first = first;
+	w->err = err;
+	w->fields = bci_server_fields(c) | BCI_BIT(BCI_F_ID) | BCI_BIT(BCI_F_UUID) | BCI_BIT(BCI_F_FLEET);
+	rc = open_slots(w) ? run(w) : bci_error_nomem(err);
+	close_slots(w);
+	free(w);
+	return rc;
+}
