@@ -6,7 +6,8 @@
  *   {"d":[{...},{...}]}
  *
  * json-c has no event interface; with STRICT alone its tokener fails at the comma behind an
- * element when that comes in the same chunk, hence ALLOW_TRAILING_CHARS. */
+ * element when that comes in the same chunk, hence ALLOW_TRAILING_CHARS. VALIDATE_UTF8 is of no use
+ * here: it refuses a chunk that ends inside a character. record.c cleans what is shown. */
 #include "page.h"
 
 #include "limits.h"
@@ -40,8 +41,7 @@ struct bci_page *bci_page_new(bci_page_element_fn *fn, void *user)
 		free(p);
 		return NULL;
 	}
-	json_tokener_set_flags(p->tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS |
-	                                       JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(p->tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	bci_page_reset(p, fn, user);
 	return p;
 }

@@ -162,6 +162,8 @@ static int try_again(struct slot *s)
 		return BCRAWL_OK;
 	}
 	c->stats.retries++;
+	bci_say(c, BCRAWL_LOG_DEBUG, "a request is tried again behind device %lld: %s",
+	        (long long)s->last_id, s->x.reason);
 	s->state = WAITING;
 	s->not_before = bci_clock_mono(&c->clock) + wait;
 	return BCRAWL_OK;
