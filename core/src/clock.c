@@ -4,6 +4,7 @@
 #include "clock.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t system_ms(clockid_t id)
@@ -46,8 +47,8 @@ int64_t bci_clock_wall(const struct bci_clock *c)
 	return c->wall_ms(c->user);
 }
 
-/* Reads exactly n digits and, if sep is set, the character after them. */
-static bool digits(const char **p, int n, char sep, int *out)
+/* Reads exactly n digits, which must be within lo and hi, and the character after them. */
+static bool part(const char **p, int n, char after, int lo, int hi, int *out)
 {
 	int v = 0;
 
@@ -56,13 +57,12 @@ static bool digits(const char **p, int n, char sep, int *out)
 			return false;
 		v = v * 10 + (**p - '0');
 	}
-	if (sep) {
-		if (**p != sep)
-			return false;
-		(*p)++;
-	}
 	*out = v;
-	return true;
+	if (v < lo || v > hi)
+		return false;
+	if (!after)
+		return true;
+	return *(*p)++ == after;
 }
 
 /* Days since 1970-01-01 of a date of the Gregorian calendar. */
@@ -76,26 +76,33 @@ static int64_t days_since_epoch(int y, int m, int d)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+/* ".296" -> 0.296; nothing is 0. */
+static bool fraction(const char **p, double *out)
+{
+	double unit = 0.1;
+
+	*out = 0;
+	if (**p != '.')
+		return true;
+	if (!isdigit((unsigned char)*++*p))
+		return false;
+	for (; isdigit((unsigned char)**p); (*p)++, unit /= 10)
+		*out += (**p - '0') * unit;
+	return true;
+}
+
 bool bci_date_parse(const char *p, double *seconds)
 {
 	static const int month_days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	int y, mo, d, h, mi, s;
-	double fraction = 0, unit = 0.1;
+	double f;
 
-	if (!digits(&p, 4, '-', &y) || !digits(&p, 2, '-', &mo) || !digits(&p, 2, 'T', &d) ||
-	    !digits(&p, 2, ':', &h) || !digits(&p, 2, ':', &mi) || !digits(&p, 2, 0, &s))
+	if (!part(&p, 4, '-', 1970, 9999, &y) || !part(&p, 2, '-', 1, 12, &mo) ||
+	    !part(&p, 2, 'T', 1, month_days[mo - 1], &d) || !part(&p, 2, ':', 0, 23, &h) ||
+	    !part(&p, 2, ':', 0, 59, &mi) || !part(&p, 2, 0, 0, 60, &s) || !fraction(&p, &f))
 		return false;
-	if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] || h > 23 || mi > 59 ||
-	    s > 60)
+	if (strcmp(p, "Z") != 0)
 		return false;
-	if (*p == '.') {
-		if (!isdigit((unsigned char)*++p))
-			return false;
-		for (; isdigit((unsigned char)*p); p++, unit /= 10)
-			fraction += (*p - '0') * unit;
-	}
-	if (p[0] != 'Z' || p[1] != '\0')
-		return false;
-	*seconds = (double)(days_since_epoch(y, mo, d) * 86400 + h * 3600 + mi * 60 + s) + fraction;
+	*seconds = (double)(days_since_epoch(y, mo, d) * 86400 + h * 3600 + mi * 60 + s) + f;
 	return true;
 }

@@ -87,19 +87,19 @@ static int feed_element(struct bci_page *p, const char *data, size_t len, size_t
 		p->element_bytes += n;
 		*used = n;
 		if (p->element_bytes > BCI_ELEMENT_BYTES_MAX)
-			return fail(p, BCRAWL_E_LIMIT, "one element is larger than 1 MiB");
+			return fail(p, BCRAWL_E_LIMIT, "has an element larger than 1 MiB");
 		return 0;
 	}
 	if (e != json_tokener_success || !json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
-		return fail(p, BCRAWL_E_PROTOCOL, "not well-formed JSON");
+		return fail(p, BCRAWL_E_PROTOCOL, "is not well-formed JSON");
 	}
 	*used = json_tokener_get_parse_end(p->tok);
 	json_tokener_reset(p->tok);
 	p->state = BETWEEN;
 	rc = p->fn(p->user, o);
 	json_object_put(o);
-	return rc ? fail(p, rc, "refused") : 0;
+	return rc ? fail(p, rc, "holds what was not asked for") : 0;
 }
 
 /* Takes one byte outside of elements. */
@@ -116,23 +116,23 @@ static int feed_byte(struct bci_page *p, char c)
 		return 0;
 	case BETWEEN:
 		if (c != ',' && c != ']')
-			return fail(p, BCRAWL_E_PROTOCOL, "no comma behind an element");
+			return fail(p, BCRAWL_E_PROTOCOL, "has no comma behind an element");
 		p->state = c == ',' ? NEXT : CLOSE;
 		return 0;
 	case FIRST:
 		if (c != ']')
-			return fail(p, BCRAWL_E_PROTOCOL, "an element is not an object");
+			return fail(p, BCRAWL_E_PROTOCOL, "has an element that is no object");
 		p->state = CLOSE;
 		return 0;
 	case CLOSE:
 		if (c != '}')
-			return fail(p, BCRAWL_E_PROTOCOL, "more than \"d\" in the answer");
+			return fail(p, BCRAWL_E_PROTOCOL, "holds more than \"d\"");
 		p->state = END;
 		return 0;
 	case NEXT:
-		return fail(p, BCRAWL_E_PROTOCOL, "an element is not an object");
+		return fail(p, BCRAWL_E_PROTOCOL, "has an element that is no object");
 	case END:
-		return fail(p, BCRAWL_E_PROTOCOL, "text behind the end");
+		return fail(p, BCRAWL_E_PROTOCOL, "goes on behind its end");
 	case ELEMENT:
 	case FAILED:
 		break;
@@ -169,5 +169,5 @@ int bci_page_finish(const struct bci_page *p)
 
 const char *bci_page_reason(const struct bci_page *p)
 {
-	return p->state == FAILED ? p->reason : "it ends too early";
+	return p->state == FAILED ? p->reason : "ends too early";
 }

@@ -25,7 +25,7 @@ void bci_page_reset(struct bci_page *p, bci_page_element_fn *fn, void *user);
 BCI_MUST_CHECK int bci_page_feed(struct bci_page *p, const char *data, size_t len);
 /* To be asked when the body has ended: 0 only if it was complete and well-formed. */
 BCI_MUST_CHECK int bci_page_finish(const struct bci_page *p);
-/* Why it failed, a few words; static storage. */
+/* Why it failed, as the end of "the answer ..."; static storage. */
 const char *bci_page_reason(const struct bci_page *p);
 
 #endif

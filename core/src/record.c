@@ -22,29 +22,33 @@ void bci_record_begin(struct bci_record *r, struct bci_out *out, enum bcrawl_sco
 		bci_record_label(r, "account", BCRAWL_ROLE_ACCOUNT, out->account);
 }
 
-/* Bytes of the character at s, 0 if it is none: overlong forms, surrogates and values above
- * U+10FFFF are none. */
+/* Bytes of the character at s, 0 if it is none. The second byte's range is what excludes overlong
+ * forms, surrogates and values above U+10FFFF (Unicode 15, table 3-7). */
 static size_t utf8_length(const unsigned char *s)
 {
-	size_t n;
+	static const struct {
+		unsigned char first_lo, first_hi, second_lo, second_hi;
+		size_t n;
+	} forms[] = {
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
 
 	if (s[0] < 0x80)
 		return 1;
-	if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		n = 2;
-	else if (s[0] >= 0xe0 && s[0] <= 0xef)
-		n = 3;
-	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-		n = 4;
-	else
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (s[0] < forms[i].first_lo || s[0] > forms[i].first_hi)
+			continue;
+		if (s[1] < forms[i].second_lo || s[1] > forms[i].second_hi)
 			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
+		for (size_t k = 2; k < forms[i].n; k++)
+			if ((s[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].n;
+	}
+	return 0;
 }
 
 static bool is_control(const unsigned char *s, size_t n)

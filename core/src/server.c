@@ -168,5 +168,6 @@ int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err)
 	}
 	c->token_state = BCI_TOKEN_REFUSED;
 	return bci_error_set(err, BCRAWL_E_AUTH, 401,
-	                     "the API refuses the token (HTTP 401): it is wrong, revoked or expired");
+	                     "the API refuses the token (HTTP 401): it is wrong, revoked or expired; "
+	                     "make a new API key");
 }
