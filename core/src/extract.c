@@ -251,7 +251,9 @@ int bci_device_emit(const struct bci_device *d, const char *slug, struct bci_out
 		return rc;
 
 	begin(d, slug, out, r);
-	bci_record_label(r, "device_name", BCRAWL_ROLE_DISPLAY_NAME, text(d, BCI_F_DEVICE_NAME));
+	/* Where a name is all that an agent shows of an info, another label must not take its place. */
+	bci_record_label(r, "device_name", BCRAWL_ROLE_DISPLAY_NAME,
+	                 text(d, has(d, BCI_F_DEVICE_NAME) ? BCI_F_DEVICE_NAME : BCI_F_UUID));
 	bci_record_label(r, "device_type", BCRAWL_ROLE_OTHER, d->device_type);
 	bci_record_label(r, "os_version", BCRAWL_ROLE_OTHER, text(d, BCI_F_OS_VERSION));
 	bci_record_label(r, "os_variant", BCRAWL_ROLE_OTHER, text(d, BCI_F_OS_VARIANT));

@@ -6,7 +6,6 @@
 #include "json.h"
 #include "limits.h"
 #include "options.h"
-#include "query.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -136,7 +135,7 @@ struct bci_fleet *bci_fleets_find(const struct bci_fleets *fs, int64_t id)
 	return fs->n ? bsearch(&id, fs->rows, fs->n, sizeof(*fs->rows), compare_id) : NULL;
 }
 
-int bci_fleets_count(struct bci_fleets *fs, const struct json_object *o, int count)
+int bci_fleets_count(struct bci_fleets *fs, const struct json_object *o, enum bci_count count)
 {
 	struct bci_fleet *f;
 	int64_t id, n;
@@ -186,7 +185,7 @@ int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_re
 
 	snprintf(id, sizeof(id), "%lld", (long long)f->id);
 	begin(f, out, r);
-	bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name);
+	bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name ? f->name : f->slug);
 	bci_record_label(r, "organization", BCRAWL_ROLE_OTHER, f->organization);
 	bci_record_label(r, "device_type", BCRAWL_ROLE_OTHER, f->device_type);
 	bci_record_label(r, "fleet_id", BCRAWL_ROLE_OTHER, id);
@@ -223,7 +222,7 @@ int bci_fleet_emit_counts(const struct bci_fleet *f, bool activation, struct bci
 	if (rc)
 		return rc;
 	begin(f, out, r);
-	bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name);
+	bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name ? f->name : f->slug);
 	if (f->counted[BCI_COUNT_ONLINE] >= 0)
 		bci_record_value(r, BCI_M_DEVICES_ONLINE, (double)f->counted[BCI_COUNT_ONLINE]);
 	rc = bci_record_end(r);

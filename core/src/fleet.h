@@ -4,6 +4,7 @@
 #ifndef BCI_FLEET_H
 #define BCI_FLEET_H
 
+#include "query.h"
 #include "tally.h"
 
 struct bci_fleet {
@@ -33,7 +34,8 @@ BCI_MUST_CHECK int bci_fleets_add(struct bci_fleets *fs, const struct json_objec
 
 /* Reads one element of a list of counts into the fleet that it names; others are passed over.
  * BCRAWL_E_PROTOCOL. */
-BCI_MUST_CHECK int bci_fleets_count(struct bci_fleets *fs, const struct json_object *o, int count);
+BCI_MUST_CHECK int bci_fleets_count(struct bci_fleets *fs, const struct json_object *o,
+                                    enum bci_count count);
 
 /* The fleet with an id, NULL if it is not there. */
 struct bci_fleet *bci_fleets_find(const struct bci_fleets *fs, int64_t id);
