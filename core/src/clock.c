@@ -76,6 +76,14 @@ static int64_t days_since_epoch(int y, int m, int d)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+static int month_length(int y, int m)
+{
+	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+
+	return days[m - 1] + (m == 2 && leap);
+}
+
 /* ".296" -> 0.296; nothing is 0. */
 static bool fraction(const char **p, double *out)
 {
@@ -93,12 +101,11 @@ static bool fraction(const char **p, double *out)
 
 bool bci_date_parse(const char *p, double *seconds)
 {
-	static const int month_days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	int y, mo, d, h, mi, s;
 	double f;
 
 	if (!part(&p, 4, '-', 1970, 9999, &y) || !part(&p, 2, '-', 1, 12, &mo) ||
-	    !part(&p, 2, 'T', 1, month_days[mo - 1], &d) || !part(&p, 2, ':', 0, 23, &h) ||
+	    !part(&p, 2, 'T', 1, month_length(y, mo), &d) || !part(&p, 2, ':', 0, 23, &h) ||
 	    !part(&p, 2, ':', 0, 59, &mi) || !part(&p, 2, 0, 0, 60, &s) || !fraction(&p, &f))
 		return false;
 	if (strcmp(p, "Z") != 0)

@@ -126,7 +126,7 @@ static void select_fleets(struct bcrawl *c)
 
 	c->unmatched = count_unmatched(&c->fleets, include) + count_unmatched(&c->fleets, exclude);
 	if (c->unmatched != c->unmatched_said)
-		bci_say(c, BCRAWL_LOG_WARNING, "%lu of the fleet patterns match no fleet", c->unmatched);
+		bci_say(c, BCRAWL_LOG_WARNING, "fleet patterns that match no fleet: %lu", c->unmatched);
 	c->unmatched_said = c->unmatched;
 	bci_fleets_select(&c->fleets, include, exclude);
 }

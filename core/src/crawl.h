@@ -74,6 +74,7 @@ struct bci_fetch {
 	bci_page_element_fn *element;      /* gets each row */
 	void (*restart)(void *user);       /* before each try: forget the rows; may be NULL */
 	void *user;
+	bool probe;                        /* 500 and 400 are answers about our query, not trouble */
 };
 /* One try. Fills x; the result GARBAGE covers a body that is not complete. 0 or bci_may_go_on(). */
 BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,

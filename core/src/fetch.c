@@ -46,6 +46,8 @@ int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
 	}
 	if (x->body_error && x->body_error != BCRAWL_E_NOMEM)
 		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(c->page));
+	if (f->probe && (x->status == 500 || x->status == 400))
+		x->result = BCI_RESULT_CLIENT_ERROR;
 	bci_count_exchange(c, x);
 	return BCRAWL_OK;
 }

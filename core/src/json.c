@@ -6,6 +6,7 @@
 
 #include <json-c/json.h>
 #include <math.h>
+#include <string.h>
 
 /* json-c's getters take a non-const object though they only read it. */
 static struct json_object *member(const struct json_object *o, const char *name)
@@ -72,7 +73,8 @@ enum bci_json bci_json_text(const struct json_object *o, const char *name, const
 	if (json_object_get_string_len(v) == 0)
 		return BCI_JSON_ABSENT;
 	*out = json_object_get_string(v);
-	return BCI_JSON_OK;
+	/* "\u0000" would cut it short. */
+	return strlen(*out) == (size_t)json_object_get_string_len(v) ? BCI_JSON_OK : BCI_JSON_TYPE;
 }
 
 const struct json_object *bci_json_expanded(const struct json_object *o, const char *name)

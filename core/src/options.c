@@ -388,6 +388,10 @@ static int read_token_file(const char *path, char **token, struct bcrawl_error *
 		fclose(f);
 	if (!text)
 		return bci_error_nomem(err);
+	/* What holds no slash may be the token itself, put there by mistake. */
+	if ((!f || e) && !strchr(path, '/'))
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read the file: %s; it takes a path "
+		                     "like /etc/balenacrawl/token, not the token itself", key, strerror(e));
 	if (!f || e)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
 		                     strerror(e));

@@ -29,6 +29,7 @@ struct bci_page {
 };
 
 static const char opening[] = "{\"d\":[";
+static const char too_large[] = "has an element larger than 1 MiB";
 
 struct bci_page *bci_page_new(bci_page_element_fn *fn, void *user)
 {
@@ -87,7 +88,7 @@ static int feed_element(struct bci_page *p, const char *data, size_t len, size_t
 		p->element_bytes += n;
 		*used = n;
 		if (p->element_bytes > BCI_ELEMENT_BYTES_MAX)
-			return fail(p, BCRAWL_E_LIMIT, "has an element larger than 1 MiB");
+			return fail(p, BCRAWL_E_LIMIT, too_large);
 		return 0;
 	}
 	if (e != json_tokener_success || !json_object_is_type(o, json_type_object)) {
@@ -95,6 +96,10 @@ static int feed_element(struct bci_page *p, const char *data, size_t len, size_t
 		return fail(p, BCRAWL_E_PROTOCOL, "is not well-formed JSON");
 	}
 	*used = json_tokener_get_parse_end(p->tok);
+	if (p->element_bytes + *used > BCI_ELEMENT_BYTES_MAX) {
+		json_object_put(o);
+		return fail(p, BCRAWL_E_LIMIT, too_large);
+	}
 	json_tokener_reset(p->tok);
 	p->state = BETWEEN;
 	rc = p->fn(p->user, o);
@@ -105,7 +110,8 @@ static int feed_element(struct bci_page *p, const char *data, size_t len, size_t
 /* Takes one byte outside of elements. */
 static int feed_byte(struct bci_page *p, char c)
 {
-	if (is_blank(c))
+	/* Not within the opening's "d". */
+	if (is_blank(c) && p->matched != 2 && p->matched != 3)
 		return 0;
 	switch (p->state) {
 	case ENVELOPE:

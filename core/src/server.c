@@ -18,7 +18,7 @@ static int no_rows(void *user, const struct json_object *o)
 static int probe(struct bcrawl *c, int version, const char *field, struct bci_exchange *x,
                  struct bcrawl_error *err)
 {
-	struct bci_fetch f = { .element = no_rows };
+	struct bci_fetch f = { .element = no_rows, .probe = field };
 	struct bci_buf target;
 	int rc;
 
