@@ -372,36 +372,53 @@ double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
 
 /* ---- checks over several options ---- */
 
-static int read_token_file(const char *path, char **token, struct bcrawl_error *err)
+/* Reads at most size bytes of a file; 0 or an errno. */
+static int load(const char *path, char *text, size_t size, size_t *n)
+{
+	FILE *f = fopen(path, "re");
+	int e;
+
+	if (!f)
+		return errno;
+	errno = 0;
+	*n = fread(text, 1, size, f);
+	e = ferror(f) ? errno : 0;
+	fclose(f);
+	return e;
+}
+
+/* What holds no slash may be the token itself, put there by mistake: it is not repeated. */
+static int refuse_token_file(const char *path, int e, struct bcrawl_error *err)
 {
 	const char *key = options[BCI_OPT_TOKEN_FILE].pub.key;
-	FILE *f = fopen(path, "re");
+
+	if (!strchr(path, '/'))
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "%s: cannot read the file: %s; it takes a path like "
+		                     "/etc/balenacrawl/token, not the token itself", key, strerror(e));
+	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
+	                     strerror(e));
+}
+
+static int read_token_file(const char *path, char **token, struct bcrawl_error *err)
+{
 	BCI_AUTOFREE char *text = malloc(BCI_TOKEN_MAX + 2);
 	size_t n = 0;
-	int e = errno;
+	int e;
 
-	if (f && text) {
-		n = fread(text, 1, BCI_TOKEN_MAX + 1, f);
-		e = ferror(f) ? errno : 0;
-	}
-	if (f)
-		fclose(f);
 	if (!text)
 		return bci_error_nomem(err);
-	/* What holds no slash may be the token itself, put there by mistake. */
-	if ((!f || e) && !strchr(path, '/'))
-		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read the file: %s; it takes a path "
-		                     "like /etc/balenacrawl/token, not the token itself", key, strerror(e));
-	if (!f || e)
-		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
-		                     strerror(e));
+	e = load(path, text, BCI_TOKEN_MAX + 1, &n);
+	if (e)
+		return refuse_token_file(path, e, err);
 	/* An editor ends the file with a newline; nothing else may stand beside the token. */
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
 	text[n] = '\0';
 	if (strlen(text) != n || !is_token(text))
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
-		                     "%s: \"%s\" does not hold one token: %s, 1 to %d characters", key, path,
+		                     "%s: \"%s\" does not hold one token: %s, 1 to %d characters",
+		                     options[BCI_OPT_TOKEN_FILE].pub.key, path,
 		                     options[BCI_OPT_TOKEN].pub.range, BCI_TOKEN_MAX);
 	*token = bci_steal(&text);
 	return BCRAWL_OK;
