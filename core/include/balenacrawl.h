@@ -14,7 +14,7 @@
  *
  * Structs that the caller allocates begin with their size: set it with sizeof, as in
  * "struct bcrawl_error err = { sizeof err };", so that a newer library knows what an older
- * program can hold. */
+ * program can hold. This first version has one size of each. */
 #ifndef BALENACRAWL_H
 #define BALENACRAWL_H
 

@@ -21,9 +21,7 @@ void bci_say(const struct bcrawl *c, int level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	for (char *p = line; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
+	bci_text_clean(line);
 	c->log(c->log_user, level, line);
 }
 
@@ -63,6 +61,7 @@ void bci_progress(struct bcrawl *c)
 	p.requests = requests_made(c);
 	if (!c->out.sink_rc)
 		c->out.sink_rc = c->out.sink->progress(c->out.user, &p);
+	c->clock.paused_ms += bci_clock_mono(&c->clock) - now;
 }
 
 /* ---- the fleet list ---- */
@@ -100,20 +99,22 @@ static int fetch_fleets(struct bcrawl *c, enum bci_count count, struct bci_fetch
 	return rc;
 }
 
-/* How many of the blank-separated patterns match no fleet. */
-static unsigned long count_unmatched(const struct bci_fleets *fs, const char *patterns)
+/* How many of the patterns match nothing; where there is no fleet at all, that is the trouble. */
+static unsigned long count_unmatched(const struct bcrawl *c, const char *patterns)
 {
+	const struct bci_fleets *fs = &c->fleets;
 	unsigned long n = 0;
-	char one[512];
+	char one[BCI_GLOB_MAX + 1];
 
 	for (patterns += strspn(patterns, " ,"); *patterns; patterns += strspn(patterns, " ,")) {
 		size_t len = strcspn(patterns, " ,");
-		bool matched = fs->n == 0;
+		bool matched;
 
 		snprintf(one, sizeof(one), "%.*s", (int)len, patterns);
+		matched = fs->n == 0 || bci_globs_match(one, c->orphans.slug);
 		for (size_t i = 0; i < fs->n && !matched; i++)
 			matched = bci_globs_match(one, fs->rows[i].slug);
-		n += !matched && strcmp(one, "*") != 0;
+		n += !matched;
 		patterns += len;
 	}
 	return n;
@@ -124,7 +125,7 @@ static void select_fleets(struct bcrawl *c)
 	const char *include = bci_config_text(c->cfg, BCI_OPT_FLEET);
 	const char *exclude = bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET);
 
-	c->unmatched = count_unmatched(&c->fleets, include) + count_unmatched(&c->fleets, exclude);
+	c->unmatched = count_unmatched(c, include) + count_unmatched(c, exclude);
 	if (c->unmatched != c->unmatched_said)
 		bci_say(c, BCRAWL_LOG_WARNING, "fleet patterns that match no fleet: %lu", c->unmatched);
 	c->unmatched_said = c->unmatched;
@@ -202,21 +203,23 @@ static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 
 /* ---- detail devices ---- */
 
+static bool is_selected(const struct bcrawl *c, const char *slug)
+{
+	return bci_globs_match(bci_config_text(c->cfg, BCI_OPT_FLEET), slug) &&
+	       !bci_globs_match(bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET), slug);
+}
+
 static int read_devices(struct bcrawl *c, struct bcrawl_error *err)
 {
 	struct bcrawl_error first = { .size = sizeof(first) };
 	struct bci_plan plan;
-	bool orphans = bci_globs_match(bci_config_text(c->cfg, BCI_OPT_FLEET), c->orphans.slug) &&
-	               !bci_globs_match(bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET), c->orphans.slug);
-	int rc = bci_plan_make(&plan, &c->fleets, orphans ? c->orphans_seen : -1,
-	                       (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE));
+	int rc;
 
-	c->orphans.tally = (struct bci_tally){ 0 };
-	c->orphans.read = false;
+	c->orphans_due = is_selected(c, c->orphans.slug);
+	rc = bci_plan_make(&plan, &c->fleets, c->orphans_due ? c->orphans_seen : -1,
+	                   (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE));
 	rc = rc ? bci_error_set(err, rc, 0, "%s", bcrawl_strerror(rc)) : bci_walk(c, &plan, &first, err);
 	bci_plan_free(&plan);
-	if (c->orphans.read)
-		c->orphans_seen = (int64_t)c->orphans.tally.devices;
 	if (!rc && first.code)
 		rc = bci_error_set(err, first.code, first.http_status, "%s", first.message);
 	return rc;
@@ -233,6 +236,12 @@ static int close_unread(struct bcrawl *c)
 		c->fleets_failed++;
 		rc = bci_fleet_emit(&c->fleets.rows[i], &c->out, &c->scratch);
 	}
+	/* The devices of no fleet are no fleet that fails, but those that were there are missing. */
+	if (c->orphans.read)
+		c->orphans_seen = (int64_t)c->orphans.tally.devices;
+	else if (!rc && c->orphans_due && (c->orphans_seen > 0 || c->orphans.tally.devices > 0))
+		rc = bci_fleet_emit(&c->orphans, &c->out, &c->scratch);
+	c->complete = c->listed && c->fleets_failed == 0 && (c->orphans.read || !c->orphans_due);
 	return rc;
 }
 
@@ -243,10 +252,11 @@ static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *
 	int64_t wall = bci_clock_wall(&c->clock), mono = bci_clock_mono(&c->clock);
 	double deadline = bci_config_number(c->cfg, BCI_OPT_DEADLINE);
 
-	if (deadline == 0)
-		deadline = bci_config_number(c->cfg, BCI_OPT_INTERVAL);
 	if (c->last_start_mono)
 		c->distance_ms = mono - c->last_start_mono;
+	/* A host may have an interval of its own that it does not tell us. */
+	if (deadline == 0)
+		deadline = fmax(bci_config_number(c->cfg, BCI_OPT_INTERVAL), bci_interval_s(c));
 	c->last_start_mono = mono;
 	/* Samples of a later crawl are later, whatever was done to the clock. */
 	if (wall <= c->last_start_wall)
@@ -256,7 +266,10 @@ static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *
 	c->deadline = c->started + (int64_t)(deadline * 1000);
 	c->progress_at = 0;
 	c->devices = c->devices_expected = c->fleets_done = c->fleets_failed = c->unmatched = 0;
-	c->listed = false;
+	c->listed = c->orphans_due = c->complete = false;
+	c->orphans.tally = (struct bci_tally){ 0 };
+	c->orphans.read = false;
+	c->token_state = BCI_TOKEN_UNKNOWN;
 	c->requests_before = 0;
 	c->requests_before = requests_made(c);
 	c->retries_before = c->stats.retries;
@@ -285,8 +298,9 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 
 	if (rc)
 		return rc;
-	free(c->token);
+	bci_token_free(c->token);
 	c->token = token;
+	c->token_serial = 0;
 	/* Made here and not in bcrawl_new(): a host may configure before it prepares libcurl. */
 	if (!c->transport.self && !bci_http_new(&c->transport, &http, &c->clock))
 		return bci_error_nomem(err);
@@ -309,18 +323,21 @@ static int crawl(struct bcrawl *c, struct bcrawl_error *err)
 /* One line when a trouble begins or changes, one when it ends. */
 static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
 {
-	if (rc == BCRAWL_E_STOPPED || rc == BCRAWL_E_SINK)
-		return;
-	if (rc == c->trouble)
+	bool partial = c->listed && c->fleets_failed < c->fleets.n;
+
+	if (rc == c->trouble && (rc == BCRAWL_OK || partial == c->trouble_partial))
 		return;
 	if (rc == BCRAWL_OK)
 		bci_say(c, BCRAWL_LOG_INFO, "all is well again");
-	else if (c->listed && c->fleets_failed < c->fleets.n)
+	else if (partial && c->fleets_failed == 0)
+		bci_say(c, BCRAWL_LOG_WARNING, "the devices of no fleet were not read: %s", e->message);
+	else if (partial)
 		bci_say(c, BCRAWL_LOG_WARNING, "%lu of %zu fleets were not read: %s", c->fleets_failed,
 		        c->fleets.n, e->message);
 	else
 		bci_say(c, BCRAWL_LOG_ERROR, "%s", e->message);
 	c->trouble = rc;
+	c->trouble_partial = partial;
 }
 
 static void end_crawl(struct bcrawl *c, int rc)
@@ -328,7 +345,7 @@ static void end_crawl(struct bcrawl *c, int rc)
 	struct bcrawl_summary sum = {
 		.size = sizeof(sum),
 		.status = rc,
-		.complete = c->listed && c->fleets_failed == 0 && rc == BCRAWL_OK,
+		.complete = c->complete && rc == BCRAWL_OK,
 		.fleets = c->fleets.n,
 		.fleets_failed = c->fleets_failed,
 		.devices = c->devices,
@@ -393,19 +410,25 @@ static void say_plan(struct bcrawl *c)
 	for (size_t i = 0; i < c->fleets.n; i++)
 		bci_say(c, BCRAWL_LOG_INFO, "fleet: %s, %lld devices", c->fleets.rows[i].slug,
 		        (long long)c->fleets.rows[i].counted[BCI_COUNT_ALL]);
-	bci_say(c, BCRAWL_LOG_INFO, "a crawl of detail %s reads %zu fleets, %lu devices and those of no "
-	                            "fleet, every %s s",
-	        bci_config_text(c->cfg, BCI_OPT_DETAIL), c->fleets.n, c->devices_expected,
-	        bci_config_text(c->cfg, BCI_OPT_INTERVAL));
+	if (bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
+		bci_say(c, BCRAWL_LOG_INFO, "a crawl would count the devices of each fleet, %lu in all",
+		        c->devices_expected);
+	else
+		bci_say(c, BCRAWL_LOG_INFO, "a crawl would read all %lu devices of the fleets%s",
+		        c->devices_expected,
+		        is_selected(c, c->orphans.slug) ? ", and those of no fleet" : "");
 }
 
 int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_error *err)
 {
 	bcrawl_log_fn *log = c->log;
 	void *log_user = c->log_user;
+	int64_t last_start = c->last_start_mono;
 	int rc;
 
 	begin_crawl(c, NULL, NULL);
+	/* A check is no crawl: it counts for no distance between crawls. */
+	c->last_start_mono = last_start;
 	c->log = fn;
 	c->log_user = user;
 	bci_say(c, BCRAWL_LOG_INFO, "configuration: good; account \"%s\"",
@@ -459,9 +482,7 @@ void bcrawl_free(struct bcrawl *c)
 	bci_page_free(c->page);
 	bci_fleets_free(&c->fleets);
 	free(c->orphans.slug);
-	if (c->token)
-		explicit_bzero(c->token, strlen(c->token));
-	free(c->token);
+	bci_token_free(c->token);
 	bcrawl_config_free(c->cfg);
 	free(c);
 }

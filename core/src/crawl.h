@@ -33,6 +33,7 @@ struct bcrawl {
 	bool     wanted[BCI_M__COUNT];
 	uint64_t fields;               /* that the wanted metrics need */
 	char    *token;
+	unsigned token_serial;         /* counts the tokens of this crawl */
 	enum bci_token_state token_state;
 
 	bcrawl_stop_fn *stop;
@@ -47,7 +48,7 @@ struct bcrawl {
 	int64_t orphans_seen;
 	bool    had_fleets;
 	int     trouble;        /* the code last said in the log; 0: none */
-	char    trouble_text[256];
+	bool    trouble_partial; /* and whether only some fleets were concerned */
 	unsigned long unmatched_said;
 
 	/* of the crawl that runs */
@@ -58,6 +59,8 @@ struct bcrawl {
 	unsigned long unmatched;
 	uint64_t requests_before, retries_before, bytes_before;
 	bool     listed;            /* the fleet list was read */
+	bool     orphans_due;       /* devices of no fleet are to be read */
+	bool     complete;          /* all that was to be read was read */
 };
 
 void bci_say(const struct bcrawl *c, int level, const char *fmt, ...) BCI_PRINTF(3, 4);
@@ -81,8 +84,8 @@ BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct b
                            struct bcrawl_error *err);
 /* With the retries that are due. Any enum bcrawl_status. */
 BCI_MUST_CHECK int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err);
-/* Counts a finished exchange. */
-void bci_count_exchange(struct bcrawl *c, const struct bci_exchange *x);
+/* After an exchange is done: judges its body by the parser that read it, and counts it. */
+void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page);
 /* The error that a failed exchange means, in words a person can act on. */
 int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bcrawl_error *err);
 
@@ -109,6 +112,8 @@ BCI_MUST_CHECK int bci_walk(struct bcrawl *c, struct bci_plan *plan, struct bcra
 
 /* Emits the crawl's own records. 0 or BCRAWL_E_SINK. */
 BCI_MUST_CHECK int bci_report_emit(struct bcrawl *c, bool success);
+/* The configured interval, else the distance of the last two crawls, else the default. */
+double bci_interval_s(const struct bcrawl *c);
 
 /* ---- json_token.c ---- */
 

@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const char *bcrawl_strerror(int code)
 {
@@ -48,6 +49,28 @@ const char *bcrawl_version(void)
 	return BCI_VERSION;
 }
 
+void bci_text_clean(char *line)
+{
+	unsigned char *p = (unsigned char *)line;
+	size_t n = strlen(line), back = 0;
+
+	for (; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+		else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = ' ';
+	}
+	/* Back to the lead byte of the last character: is all of it there? */
+	while (back < 3 && back < n && (p[-1 - (ptrdiff_t)back] & 0xc0) == 0x80)
+		back++;
+	if (back < n && p[-1 - (ptrdiff_t)back] >= 0xc0) {
+		unsigned char lead = p[-1 - (ptrdiff_t)back];
+
+		if (back < (size_t)(lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1))
+			p[-1 - (ptrdiff_t)back] = '\0';
+	}
+}
+
 int bci_error_set(struct bcrawl_error *err, int code, long http_status, const char *fmt, ...)
 {
 	va_list ap;
@@ -59,9 +82,7 @@ int bci_error_set(struct bcrawl_error *err, int code, long http_status, const ch
 	va_start(ap, fmt);
 	vsnprintf(err->message, sizeof(err->message), fmt, ap);
 	va_end(ap);
-	for (char *p = err->message; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = ' ';
+	bci_text_clean(err->message);
 	return code;
 }
 

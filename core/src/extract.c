@@ -21,8 +21,10 @@ static enum bci_json read_number(const struct json_object *o, const struct bci_f
 	enum bci_json rc;
 	char *end;
 
-	if (row->type == BCI_TYPE_NUMBER)
-		return bci_json_number(o, row->name, out);
+	if (row->type == BCI_TYPE_NUMBER) {
+		rc = bci_json_number(o, row->name, out);
+		return rc == BCI_JSON_OK && *out != floor(*out) ? BCI_JSON_TYPE : rc;
+	}
 	rc = bci_json_text(o, row->name, &text);
 	if (rc != BCI_JSON_OK)
 		return rc;
@@ -94,8 +96,10 @@ static void read_field(struct bci_device *d, const struct json_object *o, enum b
 	}
 	if (rc == BCI_JSON_OK)
 		d->has |= BCI_BIT(f);
-	else if (rc == BCI_JSON_TYPE)
+	if (rc == BCI_JSON_TYPE) {
+		d->wrong |= BCI_BIT(f);
 		reject(stats, BCI_REJECT_TYPE);
+	}
 }
 
 static bool has(const struct bci_device *d, enum bci_field f)
@@ -151,7 +155,7 @@ int bci_device_read(struct bci_device *d, const struct json_object *o, uint64_t 
 	/* An expanded device type has a slug and no id. */
 	uint64_t plain = fields & ~BCI_BIT(BCI_F_DEVICE_TYPE);
 
-	d->has = 0;
+	d->has = d->wrong = 0;
 	d->fleet_id = 0;
 	for (size_t f = 0; f < BCI_F__COUNT; f++)
 		if (plain & BCI_BIT(f))
@@ -180,20 +184,27 @@ int bci_device_on_target(const struct bci_device *d)
 	return d->number[BCI_F_RUNNING_RELEASE] == d->number[BCI_F_TARGET_RELEASE];
 }
 
+/* Whether "disconnected" is what the server says, and not only what is left when it says little. */
+static bool surely_disconnected(const struct bci_device *d)
+{
+	return d->connection == BCI_DISCONNECTED && has(d, BCI_F_VPN) && has(d, BCI_F_HEARTBEAT) &&
+	       d->number[BCI_F_HEARTBEAT] != 0;
+}
+
 static double offline_since(const struct bci_device *d)
 {
 	double vpn = has(d, BCI_F_VPN_CHANGED) ? d->number[BCI_F_VPN_CHANGED] : NAN;
 	double heartbeat = has(d, BCI_F_HEARTBEAT_CHANGED) ? d->number[BCI_F_HEARTBEAT_CHANGED] : NAN;
 
 	/* fmax gives the other one if one is NAN. */
-	return d->connection == BCI_DISCONNECTED ? fmax(vpn, heartbeat) : NAN;
+	return surely_disconnected(d) ? fmax(vpn, heartbeat) : NAN;
 }
 
 static double up(const struct bci_device *d)
 {
 	if (d->connection == BCI_CONNECTED)
 		return 1;
-	return d->connection == BCI_DISCONNECTED ? 0 : NAN;
+	return surely_disconnected(d) ? 0 : NAN;
 }
 
 static double value_of(const struct bci_device *d, const struct bci_metric *m)
@@ -210,7 +221,7 @@ static double value_of(const struct bci_device *d, const struct bci_metric *m)
 			return d->number[m->field] * m->scale;
 		return has(d, m->other) ? d->number[m->other] * m->scale : NAN;
 	case BCI_FROM_PRESENCE:
-		return has(d, m->field);
+		return d->wrong & BCI_BIT(m->field) ? NAN : has(d, m->field);
 	case BCI_FROM_UP:
 		return up(d);
 	case BCI_FROM_ON_TARGET:

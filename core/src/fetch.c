@@ -13,8 +13,16 @@ static int feed(void *user, const char *data, size_t len)
 	return bci_page_feed(user, data, len);
 }
 
-void bci_count_exchange(struct bcrawl *c, const struct bci_exchange *x)
+void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page)
 {
+	if (x->result == BCI_RESULT_OK && bci_page_finish(page)) {
+		x->result = BCI_RESULT_GARBAGE;
+		x->body_error = bci_page_finish(page);
+	}
+	if (x->body_error == BCRAWL_E_LIMIT)
+		snprintf(x->reason, sizeof(x->reason), "the answer is larger than this library allows");
+	else if (x->body_error)
+		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(page));
 	c->stats.requests[x->result]++;
 	c->stats.bytes += x->bytes;
 	if (x->result == BCI_RESULT_THROTTLED && x->retry_after_s > 0)
@@ -35,20 +43,15 @@ int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
 	while (!x->done) {
 		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);
 		rc = bci_may_go_on(c, err);
-		if (rc && !x->done) {
-			c->transport.cancel(c->transport.self, x);
+		if (rc) {
+			if (!x->done)
+				c->transport.cancel(c->transport.self, x);
 			return rc;
 		}
 	}
-	if (x->result == BCI_RESULT_OK && bci_page_finish(c->page)) {
-		x->result = BCI_RESULT_GARBAGE;
-		x->body_error = bci_page_finish(c->page);
-	}
-	if (x->body_error && x->body_error != BCRAWL_E_NOMEM)
-		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(c->page));
 	if (f->probe && (x->status == 500 || x->status == 400))
 		x->result = BCI_RESULT_CLIENT_ERROR;
-	bci_count_exchange(c, x);
+	bci_exchange_close(c, x, c->page);
 	return BCRAWL_OK;
 }
 

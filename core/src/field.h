@@ -57,8 +57,8 @@ _Static_assert(BCI_F__COUNT <= 64, "a set of fields is one uint64_t");
 	 BCI_BIT(BCI_F_LAST_CONNECTIVITY))
 
 enum bci_field_type {
-	BCI_TYPE_NUMBER,      /* within min and max */
-	BCI_TYPE_NUMBER_TEXT, /* the same, written as a string */
+	BCI_TYPE_NUMBER,      /* whole, within min and max */
+	BCI_TYPE_NUMBER_TEXT, /* any within min and max, written as a string */
 	BCI_TYPE_BOOL,
 	BCI_TYPE_DATE,
 	BCI_TYPE_WORD,        /* one of words; its code is the index + 1, 0 for any other */

@@ -162,7 +162,7 @@ void bci_fleets_select(struct bci_fleets *fs, const char *include, const char *e
 	fs->n = kept;
 }
 
-static void begin(const struct bci_fleet *f, struct bci_out *out, struct bci_record *r)
+void bci_fleet_record(const struct bci_fleet *f, struct bci_out *out, struct bci_record *r)
 {
 	bci_record_begin(r, out, BCRAWL_SCOPE_FLEET);
 	bci_record_label(r, "fleet", BCRAWL_ROLE_FLEET, f->slug);
@@ -173,7 +173,7 @@ int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_re
 	char id[24];
 	int rc;
 
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_value(r, BCI_M_FLEET_SUCCESS, f->read);
 	if (f->target)
 		bci_record_value(r, BCI_M_FLEET_TARGET_CREATED, f->target_created);
@@ -184,7 +184,7 @@ int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_re
 		return rc;
 
 	snprintf(id, sizeof(id), "%lld", (long long)f->id);
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name ? f->name : f->slug);
 	bci_record_label(r, "organization", BCRAWL_ROLE_OTHER, f->organization);
 	bci_record_label(r, "device_type", BCRAWL_ROLE_OTHER, f->device_type);
@@ -194,7 +194,7 @@ int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_re
 	if (rc || !f->target)
 		return rc;
 
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_label(r, "release", BCRAWL_ROLE_OTHER, f->target);
 	bci_record_value(r, BCI_M_FLEET_TARGET_INFO, 1);
 	return bci_record_end(r);
@@ -216,12 +216,12 @@ int bci_fleet_emit_counts(const struct bci_fleet *f, bool activation, struct bci
 	};
 	int rc;
 
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_value(r, BCI_M_FLEET_DEVICES, (double)f->counted[BCI_COUNT_ALL]);
 	rc = bci_record_end(r);
 	if (rc)
 		return rc;
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name ? f->name : f->slug);
 	if (f->counted[BCI_COUNT_ONLINE] >= 0)
 		bci_record_value(r, BCI_M_DEVICES_ONLINE, (double)f->counted[BCI_COUNT_ONLINE]);
@@ -232,7 +232,7 @@ int bci_fleet_emit_counts(const struct bci_fleet *f, bool activation, struct bci
 		if (parts[i].n < 0)
 			return rc;
 	for (size_t i = 0; i < ARRAY_LEN(parts) && !rc; i++) {
-		begin(f, out, r);
+		bci_fleet_record(f, out, r);
 		bci_record_label(r, bci_metric(BCI_M_FLEET_BY_CONNECTION)->pub.labels,
 		                 BCRAWL_ROLE_OTHER, parts[i].word);
 		bci_record_value(r, BCI_M_FLEET_BY_CONNECTION, (double)parts[i].n);

@@ -43,6 +43,9 @@ struct bci_fleet *bci_fleets_find(const struct bci_fleets *fs, int64_t id);
 /* Leaves only fleets that one of the include globs matches and none of the exclude globs. */
 void bci_fleets_select(struct bci_fleets *fs, const char *include, const char *exclude);
 
+/* A record of the fleet, with its label. */
+void bci_fleet_record(const struct bci_fleet *f, struct bci_out *out, struct bci_record *r);
+
 /* Emits what the list tells: info, target release, whether the fleet was read; with detail fleets
  * also the server's counts. 0 or BCRAWL_E_SINK. */
 BCI_MUST_CHECK int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out,

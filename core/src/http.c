@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 struct http {
 	CURLM *multi;
@@ -378,7 +379,7 @@ bool bci_http_new(struct bci_transport *t, const struct bci_http_config *cfg,
 		n--;
 	h->base_url = strndup(cfg->base_url, n);
 	h->ca_file = strdup(cfg->ca_file);
-	h->https_only = strncmp(cfg->base_url, "http://", 7) != 0;
+	h->https_only = strncasecmp(cfg->base_url, "http://", 7) != 0;
 	h->clock = clock;
 	h->multi = curl_multi_init();
 	if (!h->base_url || !h->ca_file || !h->multi) {

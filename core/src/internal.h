@@ -39,6 +39,10 @@ static inline void *bci_steal_ptr(void *pp)
 int bci_error_set(struct bcrawl_error *err, int code, long http_status, const char *fmt, ...)
 	BCI_PRINTF(4, 5);
 
+/* Makes a line fit to be read by people: control characters (C1 too) become blanks, and a character
+ * that was cut off at the end goes. */
+void bci_text_clean(char *line);
+
 /* The out-of-memory error, which every module can run into. */
 int bci_error_nomem(struct bcrawl_error *err);
 

@@ -65,6 +65,7 @@ enum bci_json bci_json_bool(const struct json_object *o, const char *name, bool 
 enum bci_json bci_json_text(const struct json_object *o, const char *name, const char **out)
 {
 	struct json_object *v = member(o, name);
+	const char *text;
 
 	if (!v)
 		return BCI_JSON_ABSENT;
@@ -72,9 +73,12 @@ enum bci_json bci_json_text(const struct json_object *o, const char *name, const
 		return BCI_JSON_TYPE;
 	if (json_object_get_string_len(v) == 0)
 		return BCI_JSON_ABSENT;
-	*out = json_object_get_string(v);
+	text = json_object_get_string(v);
 	/* "\u0000" would cut it short. */
-	return strlen(*out) == (size_t)json_object_get_string_len(v) ? BCI_JSON_OK : BCI_JSON_TYPE;
+	if (strlen(text) != (size_t)json_object_get_string_len(v))
+		return BCI_JSON_TYPE;
+	*out = text;
+	return BCI_JSON_OK;
 }
 
 const struct json_object *bci_json_expanded(const struct json_object *o, const char *name)

@@ -22,6 +22,8 @@
 #define BCI_TOKEN_MAX 16384
 #define BCI_LABEL_VALUE_MAX 1024
 #define BCI_TEXT_MAX 4096
+/* A slug may have 321 characters. */
+#define BCI_GLOB_MAX 511
 
 #define BCI_STOP_POLL_MS 200
 #define BCI_CONNECT_TIMEOUT_MS 10000

@@ -7,12 +7,16 @@
 #include "limits.h"
 #include "metrics.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum type { NAME, PATH, SECRET, URL, NUMBER, BOOLEAN, CHOICE, METRIC_GLOBS, FLEET_GLOBS };
 
@@ -20,6 +24,7 @@ struct option {
 	struct bcrawl_option pub;
 	enum type type;
 	double min, max;        /* NUMBER */
+	bool whole;             /* NUMBER: without a fraction */
 	const char *choices[4]; /* CHOICE: the index is the number */
 };
 
@@ -104,12 +109,12 @@ static const struct option options[] = {
 	[BCI_OPT_PAGE_SIZE] = {
 		.pub = { "page-size", "number", "1000", "1 to 20000 devices",
 		         "Devices asked for in one request.", 0 },
-		.type = NUMBER, .min = 1, .max = 20000,
+		.type = NUMBER, .min = 1, .max = 20000, .whole = true,
 	},
 	[BCI_OPT_CONCURRENCY] = {
 		.pub = { "concurrency", "number", "4", "1 to 16 requests",
 		         "Requests under way at one time.", 0 },
-		.type = NUMBER, .min = 1, .max = 16,
+		.type = NUMBER, .min = 1, .max = 16, .whole = true,
 	},
 };
 _Static_assert(ARRAY_LEN(options) == BCI_OPT__COUNT, "one row per option");
@@ -171,14 +176,22 @@ struct bcrawl_config *bcrawl_config_new(void)
 	return cfg;
 }
 
+void bci_token_free(char *token)
+{
+	if (token)
+		explicit_bzero(token, strlen(token));
+	free(token);
+}
+
 void bcrawl_config_free(struct bcrawl_config *cfg)
 {
 	if (!cfg)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (cfg->values[i].text && options[i].type == SECRET)
-			explicit_bzero(cfg->values[i].text, strlen(cfg->values[i].text));
-		free(cfg->values[i].text);
+		if (options[i].type == SECRET)
+			bci_token_free(cfg->values[i].text);
+		else
+			free(cfg->values[i].text);
 	}
 	free(cfg);
 }
@@ -234,7 +247,7 @@ static bool parse_number(const struct option *o, const char *text, double *out)
 		return false;
 	errno = 0;
 	d = strtod(text, &end);
-	if (*end || errno || !isfinite(d) || d < o->min || d > o->max)
+	if (*end || errno || !isfinite(d) || d < o->min || d > o->max || (o->whole && d != floor(d)))
 		return false;
 	*out = d;
 	return true;
@@ -269,13 +282,35 @@ static bool parse_choice(const struct option *o, const char *text, double *out)
 /* https://host[:port][/path]: nothing that curl would read as a user, a query or a fragment. */
 static bool is_url(const char *text)
 {
-	const char *host;
+	const char *host, *port;
+	char *end;
 
 	if (strncasecmp(text, "https://", 8) != 0 && strncasecmp(text, "http://", 7) != 0)
 		return false;
 	host = strstr(text, "://") + 3;
+	port = strrchr(host, ']') ? strchr(strrchr(host, ']'), ':') : strchr(host, ':');
+	if (port && port < host + strcspn(host, "/") &&
+	    (!isdigit((unsigned char)port[1]) || strtol(port + 1, &end, 10) > 65535 ||
+	     !strchr("/", *end)))
+		return false;
 	return *host && *host != '/' && *host != ':' && !strpbrk(host, "@?#\\ \"<>^`{|}") &&
 	       strlen(text) <= 1024;
+}
+
+/* At least one, and none longer than bci_globs_match() takes. */
+static bool are_globs(const char *text)
+{
+	size_t n = 0;
+
+	for (text += strspn(text, " ,"); *text; text += strspn(text, " ,")) {
+		size_t len = strcspn(text, " ,");
+
+		if (len > BCI_GLOB_MAX)
+			return false;
+		text += len;
+		n++;
+	}
+	return n > 0;
 }
 
 static bool is_valid(const struct option *o, const char *text, double *number)
@@ -301,7 +336,7 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 	case METRIC_GLOBS:
 		return bci_metrics_select(text, NULL);
 	case FLEET_GLOBS:
-		return *text;
+		return are_globs(text);
 	}
 	return false;
 }
@@ -372,18 +407,26 @@ double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
 
 /* ---- checks over several options ---- */
 
-/* Reads at most size bytes of a file; 0 or an errno. */
+/* Reads at most size bytes of a plain file; 0 or an errno. A pipe might never give anything. */
 static int load(const char *path, char *text, size_t size, size_t *n)
 {
-	FILE *f = fopen(path, "re");
-	int e;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	ssize_t got = 0;
+	int e = 0;
 
-	if (!f)
+	if (fd < 0)
 		return errno;
-	errno = 0;
-	*n = fread(text, 1, size, f);
-	e = ferror(f) ? errno : 0;
-	fclose(f);
+	*n = 0;
+	if (fstat(fd, &st))
+		e = errno;
+	else if (!S_ISREG(st.st_mode))
+		e = ESPIPE;
+	while (!e && *n < size && (got = read(fd, text + *n, size - *n)) > 0)
+		*n += (size_t)got;
+	if (got < 0)
+		e = errno;
+	close(fd);
 	return e;
 }
 
@@ -397,7 +440,7 @@ static int refuse_token_file(const char *path, int e, struct bcrawl_error *err)
 		                     "%s: cannot read the file: %s; it takes a path like "
 		                     "/etc/balenacrawl/token, not the token itself", key, strerror(e));
 	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
-	                     strerror(e));
+	                     e == ESPIPE ? "not a plain file" : strerror(e));
 }
 
 static int read_token_file(const char *path, char **token, struct bcrawl_error *err)
@@ -447,8 +490,11 @@ static bool is_loopback_http(const char *url)
 
 	if (*host != '[')
 		n = strcspn(host, ":/");
-	else if (memchr(host, ']', n))
-		n = (size_t)((const char *)memchr(host, ']', n) - host) + 1;
+	else if (strchr(host, ']'))
+		n = (size_t)(strchr(host, ']') - host) + 1;
+	/* Behind the bracket of "[::1].evil.com" the host goes on. */
+	if (!strchr(":/", host[n]))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
 		if (strlen(hosts[i]) == n && strncasecmp(host, hosts[i], n) == 0)
 			return true;
@@ -459,8 +505,9 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 {
 	const char *url = bci_config_text(cfg, BCI_OPT_API_URL);
 	const char *ca = bci_config_text(cfg, BCI_OPT_CA_FILE);
-	BCI_AUTOFREE char *token = NULL;
+	char *token = NULL;
 	FILE *f;
+	int rc;
 
 	if (strncasecmp(url, "http://", 7) == 0 && bci_config_number(cfg, BCI_OPT_ALLOW_HTTP) == 0 &&
 	    !is_loopback_http(url))
@@ -476,12 +523,14 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 			                     options[BCI_OPT_CA_FILE].pub.key, ca, strerror(errno));
 		fclose(f);
 	}
-	return bci_config_token(cfg, &token, err);
+	rc = bci_config_token(cfg, &token, err);
+	bci_token_free(token);
+	return rc;
 }
 
 bool bci_globs_match(const char *globs, const char *text)
 {
-	char glob[512];
+	char glob[BCI_GLOB_MAX + 1];
 
 	while (*globs) {
 		size_t n = strcspn(globs, " ,");

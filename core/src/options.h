@@ -50,6 +50,9 @@ struct bcrawl_config *bci_config_copy(const struct bcrawl_config *cfg);
 BCI_MUST_CHECK int bci_config_token(const struct bcrawl_config *cfg, char **token,
                                     struct bcrawl_error *err);
 
+/* Zeroes and frees a token; NULL is fine. */
+void bci_token_free(char *token);
+
 /* Whether one of the blank-separated globs matches text; an empty list matches nothing. */
 bool bci_globs_match(const char *globs, const char *text);
 

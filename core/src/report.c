@@ -6,8 +6,7 @@
 
 #include <math.h>
 
-/* The configured interval, else the distance of the last two crawls, else the default. */
-static double interval_s(const struct bcrawl *c)
+double bci_interval_s(const struct bcrawl *c)
 {
 	if (!c->cfg->values[BCI_OPT_INTERVAL].set && c->distance_ms > 0)
 		return (double)c->distance_ms / 1000;
@@ -21,7 +20,7 @@ static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success)
 		bci_record_value(r, BCI_M_CRAWL_LAST_SUCCESS, c->last_success_s);
 	bci_record_value(r, BCI_M_CRAWL_DURATION,
 	                 (double)(bci_clock_mono(&c->clock) - c->last_start_mono) / 1000);
-	bci_record_value(r, BCI_M_CRAWL_INTERVAL, interval_s(c));
+	bci_record_value(r, BCI_M_CRAWL_INTERVAL, bci_interval_s(c));
 	if (c->listed) {
 		bci_record_value(r, BCI_M_CRAWL_FLEETS, (double)c->fleets.n);
 		bci_record_value(r, BCI_M_CRAWL_FLEETS_FAILED, (double)c->fleets_failed);

@@ -68,6 +68,8 @@ static int find_version(struct bcrawl *c, struct bcrawl_error *err)
 		                     "%.120s speaks only version 6 of the balena API; version 7 is needed "
 		                     "(open-balena-api 26.4 or newer)",
 		                     bci_config_text(c->cfg, BCI_OPT_API_URL));
+	if (x.status != 404)
+		return bci_exchange_error(c, &x, err);
 	return bci_error_set(err, BCRAWL_E_REQUEST, 404,
 	                     "%.120s is no balena API: neither /v7/device nor /v6/device is there",
 	                     bci_config_text(c->cfg, BCI_OPT_API_URL));
@@ -90,8 +92,11 @@ static int find_fields(struct bcrawl *c, uint64_t candidates, struct bcrawl_erro
 			return rc;
 		if (x.result == BCI_RESULT_OK)
 			found |= BCI_BIT(f);
-		else if (x.status != 500 && x.status != 400)
+		else if (x.status != 500 && x.status != 400) {
+			/* Nothing was learnt: what was known stays, and is asked again soon. */
+			found |= c->server.fields & BCI_BIT(f);
 			sure = false;
+		}
 	}
 	rc = candidates ? control(c, c->server.version, err) : BCRAWL_OK;
 	if (rc)
@@ -138,11 +143,12 @@ bool bci_server_new_token(struct bcrawl *c)
 	if (bci_config_token(c->cfg, &token, NULL))
 		return false;
 	if (strcmp(token, c->token) == 0) {
-		free(token);
+		bci_token_free(token);
 		return false;
 	}
-	free(c->token);
+	bci_token_free(c->token);
 	c->token = token;
+	c->token_serial++;
 	return true;
 }
 

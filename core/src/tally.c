@@ -70,17 +70,11 @@ void bci_tally_add(struct bci_tally *t, const struct bci_device *d)
 		t->update_stale++;
 }
 
-static void begin(const struct bci_fleet *f, struct bci_out *out, struct bci_record *r)
-{
-	bci_record_begin(r, out, BCRAWL_SCOPE_FLEET);
-	bci_record_label(r, "fleet", BCRAWL_ROLE_FLEET, f->slug);
-}
-
 /* One part of a partition. */
 static int part(const struct bci_fleet *f, enum bci_metric_id id, const char *word, uint64_t n,
                 struct bci_out *out, struct bci_record *r)
 {
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_label(r, bci_metric(id)->pub.labels, BCRAWL_ROLE_OTHER, word);
 	bci_record_value(r, id, (double)n);
 	return bci_record_end(r);
@@ -153,7 +147,7 @@ int bci_tally_emit(const struct bci_fleet *f, uint64_t fields, struct bci_out *o
 	const struct bci_tally *t = &f->tally;
 	int rc;
 
-	begin(f, out, r);
+	bci_fleet_record(f, out, r);
 	bci_record_value(r, BCI_M_FLEET_DEVICES, (double)t->devices);
 	bci_record_value(r, BCI_M_FLEET_PINNED, (double)t->pinned);
 	bci_record_value(r, BCI_M_FLEET_UNDERVOLTED, (double)t->undervolted);
@@ -166,7 +160,7 @@ int bci_tally_emit(const struct bci_fleet *f, uint64_t fields, struct bci_out *o
 	mean_values(r, &t->storage, BCI_M_FLEET_STORAGE_MEAN, BCI_M_FLEET_STORAGE_MAX);
 	rc = bci_record_end(r);
 	if (!rc && f->id) {
-		begin(f, out, r);
+		bci_fleet_record(f, out, r);
 		bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name ? f->name : f->slug);
 		bci_record_value(r, BCI_M_DEVICES_ONLINE, (double)t->online);
 		rc = bci_record_end(r);

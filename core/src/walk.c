@@ -11,10 +11,11 @@
 #include "query.h"
 #include "retry.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define SLOTS_MAX 16
+/* A page is read in one go if it comes in one go: some 2 ms of it between two looks up. */
+#define ROWS_BETWEEN_LOOKS 128
 
 struct slot {
 	struct walk *walk;
@@ -24,7 +25,9 @@ struct slot {
 	int64_t try_from;    /* last_id when the try began */
 	int64_t not_before;  /* monotonic; of the next try */
 	int attempt;         /* tries since the last step forward */
+	bool disorder;       /* the answer held rows that were not asked for */
 	bool token_tried;    /* a 401 was answered with another token */
+	unsigned token_serial; /* of the token that the try was made with */
 	struct bci_page *page;
 	struct bci_buf target;
 	struct bci_exchange x;
@@ -51,13 +54,20 @@ static int take_id(struct slot *s, int64_t id)
 	return BCRAWL_OK;
 }
 
+/* An answer with such a row may also lack rows before it: going on behind it would lose them. */
+static int refuse_row(struct slot *s)
+{
+	s->disorder = true;
+	return BCRAWL_E_PROTOCOL;
+}
+
 static int on_id(void *user, const struct json_object *o)
 {
 	struct slot *s = user;
 	int64_t id;
 
 	if (bci_json_id(o, bci_fields[BCI_F_ID].name, &id) != BCI_JSON_OK || take_id(s, id))
-		return BCRAWL_E_PROTOCOL;
+		return refuse_row(s);
 	return bci_plan_learn_id(s->walk->plan, s->work.group, id);
 }
 
@@ -85,12 +95,18 @@ static int on_device(void *user, const struct json_object *o)
 	struct bci_fleet *f;
 
 	if (bci_device_read(d, o, w->fields, &c->stats) || take_id(s, d->id))
-		return BCRAWL_E_PROTOCOL;
+		return refuse_row(s);
 	f = fleet_of(s, d);
 	if (!f)
-		return BCRAWL_E_PROTOCOL;
+		return refuse_row(s);
 	bci_tally_add(&f->tally, d);
-	c->devices++;
+	if (++c->devices % ROWS_BETWEEN_LOOKS == 0) {
+		int rc = bci_may_go_on(c, w->err);
+
+		if (rc)
+			return rc;
+		bci_progress(c);
+	}
 	return bci_device_emit(d, f->slug, &c->out, &c->scratch);
 }
 
@@ -123,6 +139,7 @@ static int begin(struct slot *s)
 		                     BCI_URL_MAX);
 	bci_page_reset(s->page, s->work.ids ? on_id : on_device, s);
 	s->try_from = s->last_id;
+	s->token_serial = c->token_serial;
 	s->state = BUSY;
 	s->x = (struct bci_exchange){ .target = s->target.data, .body = feed, .user = s };
 	c->transport.start(c->transport.self, &s->x, c->token);
@@ -148,7 +165,9 @@ static int try_again(struct slot *s)
 	int64_t wait;
 
 	if (s->x.status == 401) {
-		if (!bci_server_new_token(c) || s->token_tried)
+		bool another = s->token_serial != c->token_serial || bci_server_new_token(c);
+
+		if (!another || s->token_tried)
 			return bci_server_explain_401(c, s->walk->err);
 		s->token_tried = true;
 		wait = 0;
@@ -157,7 +176,7 @@ static int try_again(struct slot *s)
 		failure.attempt = s->attempt;
 		wait = bci_retry_wait(&failure, left);
 	}
-	if (wait < 0 || s->x.body_error == BCRAWL_E_LIMIT) {
+	if (wait < 0 || s->disorder || s->x.body_error == BCRAWL_E_LIMIT) {
 		fail_group(s);
 		return BCRAWL_OK;
 	}
@@ -191,20 +210,22 @@ static int close_group(struct slot *s)
 	return rc;
 }
 
+/* What a body callback may end an exchange with that is not the answer's fault. */
+static bool ends_the_walk(int body_error)
+{
+	return body_error == BCRAWL_E_SINK || body_error == BCRAWL_E_NOMEM ||
+	       body_error == BCRAWL_E_STOPPED || body_error == BCRAWL_E_TIMEOUT;
+}
+
 static int complete(struct slot *s)
 {
 	struct bcrawl *c = s->walk->c;
-	int rc = BCRAWL_OK;
 
-	if (s->x.body_error == BCRAWL_E_SINK || s->x.body_error == BCRAWL_E_NOMEM)
-		return s->x.body_error == BCRAWL_E_NOMEM ? bci_error_nomem(s->walk->err) : BCRAWL_E_SINK;
-	if (s->x.result == BCI_RESULT_OK && bci_page_finish(s->page)) {
-		s->x.result = BCI_RESULT_GARBAGE;
-		s->x.body_error = bci_page_finish(s->page);
-	}
-	if (s->x.body_error)
-		snprintf(s->x.reason, sizeof(s->x.reason), "the answer %s", bci_page_reason(s->page));
-	bci_count_exchange(c, &s->x);
+	bci_exchange_close(c, &s->x, s->page);
+	if (s->x.body_error == BCRAWL_E_NOMEM)
+		return bci_error_nomem(s->walk->err);
+	if (ends_the_walk(s->x.body_error))
+		return s->x.body_error;
 	if (s->work.group->state == BCI_GROUP_FAILED) {
 		s->state = IDLE;
 		return BCRAWL_OK;
@@ -213,9 +234,7 @@ static int complete(struct slot *s)
 		return try_again(s);
 	c->token_state = BCI_TOKEN_VALID;
 	s->state = IDLE;
-	if (bci_plan_finish(s->walk->plan, &s->work))
-		rc = close_group(s);
-	return rc;
+	return bci_plan_finish(s->walk->plan, &s->work) ? close_group(s) : BCRAWL_OK;
 }
 
 /* ---- the walk ---- */
@@ -228,6 +247,7 @@ static void take_work(struct slot *s)
 	s->last_id = s->work.after;
 	s->not_before = 0;
 	s->attempt = 0;
+	s->disorder = false;
 	s->token_tried = false;
 }
 

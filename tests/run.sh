@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# tests/run.sh [--full]: installs what is missing, builds with warnings as errors and runs every
+# test there is. The last line is "N passed, N failed, N skipped"; the status is 0 only if none
+# failed. --full adds the long stages; there are none yet.
+#
+# With CI=true nothing that can be had may be skipped: a missing Go or Telegraf is a failure.
+set -euo pipefail
+
+case "$#:${1:-}" in
+0: | 1:--full) ;;
+1:--help | 1:-h)
+	sed -n '4,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	exit 0
+	;;
+*)
+	echo "usage: tests/run.sh [--full]" >&2
+	exit 2
+	;;
+esac
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/packaging/lib-common.sh"
+. "$root/packaging/lib-telegraf.sh"
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's own tools before a developer's
+build=$root/build-test
+build_asan=$root/build-asan
+work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl.XXXXXX")
+passed=0 failed=0 skipped=0
+finished=0
+
+# The closing line comes whatever happens: an end before its time is a failure too.
+cleanup() {
+	trap '' INT TERM HUP
+	end_process "$stage_pid"
+	drop_service_guard
+	rm -rf "$work"
+	if [ "$finished" -eq 0 ]; then
+		failed=$((failed + 1))
+		say "FAIL: ended before all tests were run"
+		finish
+	fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+finish() {
+	finished=1
+	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	[ "$failed" -eq 0 ] || exit 1
+	exit 0
+}
+
+install_packages() {
+	ensure_packages gcc g++ libc6-dev binutils meson ninja-build pkgconf python3 ca-certificates \
+		'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev libcmocka-dev \
+		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
+		valgrind pmccabe
+}
+
+# Prometheus is unpacked, not installed: its package starts a server that listens on all addresses.
+unpack_prometheus() {
+	local dir log=$work/prometheus.log status=0
+	if command -v prometheus >/dev/null && command -v promtool >/dev/null; then return 0; fi
+	dir=$(cache_dir)/debian-prometheus
+	if [ ! -x "$dir/usr/bin/prometheus" ]; then
+		say "fetching and unpacking Debian's prometheus package (not installed)"
+		mkdir "$work/deb"
+		chmod 755 "$work" "$work/deb" # apt fetches as a user of its own
+		: >"$log"
+		if ! (cd "$work/deb" && stage "$log" apt-get -q download prometheus); then
+			apt_get "$log" update || true
+			(cd "$work/deb" && stage "$log" apt-get -q download prometheus) || status=$?
+		fi
+		if [ "$status" -eq 0 ]; then
+			mkdir -p "$dir.$$" && dpkg-deb -x "$work"/deb/prometheus_*.deb "$dir.$$" &&
+				rm -rf "$dir" && mv "$dir.$$" "$dir" || status=$?
+		fi
+		if [ "$status" -ne 0 ]; then
+			say "no prometheus to be had:"
+			show_log "$log"
+			return 0 # its tests will say so by name
+		fi
+	fi
+	PATH=$PATH:$dir/usr/bin
+}
+
+# run_meson NAME LOG DIR ARGUMENT...: runs a part of the tests and counts from meson's own JSON,
+# DIR/meson-logs/LOG.json. Failures are shown with their output, skips by name.
+run_meson() {
+	local name=$1 logbase=$2 dir=$3 json p f s
+	shift 3
+	json=$dir/meson-logs/$logbase.json
+	say "$name"
+	rm -f "$json"
+	: >"$work/meson.log"
+	stage "$work/meson.log" meson test -C "$dir" --no-rebuild --logbase "${logbase%%-*}" "$@" || true
+	if ! "$python" "$root/tests/count_results.py" "$json" "$work/counts"; then
+		show_log "$work/meson.log"
+		printf '0 1 0\n' >"$work/counts"
+	fi
+	read -r p f s <"$work/counts"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	say "$name: $p passed, $f failed, $s skipped"
+}
+
+# build NAME DIR OPTION...: a build that fails is one failed test.
+build() {
+	local name=$1 dir=$2
+	shift 2
+	say "$name"
+	build_tree "$dir" "$work/build.log" -Dtests=enabled -Dexecd=enabled -Dcollectd=enabled "$@" && return 0
+	say "FAIL: $name"
+	grep -aE -A 12 'error:|ERROR:|FAILED:' "$work/build.log" | head -n 60 | sed 's/^/    /' || true
+	failed=$((failed + 1))
+	return 1
+}
+
+say "tests/run.sh"
+install_packages
+pick_python
+unpack_prometheus
+# What an end-to-end test must find; without it the test is skipped by name.
+export BALENACRAWL_MUST="collectd prometheus"
+if pinned_telegraf || telegraf=$(command -v telegraf); then
+	export BALENACRAWL_TELEGRAF=$telegraf
+	BALENACRAWL_MUST+=" telegraf"
+else
+	say "$telegraf_reason"
+	if [ -s "$work/telegraf.log" ]; then show_log "$work/telegraf.log" 10; fi
+	export BALENACRAWL_TELEGRAF_MISSING=$telegraf_reason
+	if [ "${CI:-}" = true ]; then BALENACRAWL_MUST+=" telegraf"; fi
+fi
+
+if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true; then
+	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e
+	run_meson "lints" lint "$build" --suite lint
+	run_meson "end to end" e2e "$build" --suite e2e
+	run_meson "unit tests under valgrind" memcheck-valgrind "$build" --suite unit --timeout-multiplier 10 \
+		--wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible'
+fi
+if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-asan/)" "$build_asan" \
+	-Db_sanitize=address,undefined -Db_lundef=false; then
+	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	run_meson "unit tests under the sanitizers" sanitizers "$build_asan" --suite unit --timeout-multiplier 5
+fi
+say "done"
+finish
