@@ -63,7 +63,7 @@ def missing(what):
             return "balena.so was not built (collectd-dev is not installed)"
         return None
     absent = [tool for tool in ("prometheus", "promtool") if not find(tool)]
-    return "%s is not installed" % " and ".join(absent) if absent else None
+    return "not installed: %s" % ", ".join(absent) if absent else None
 
 
 def require(*whats):

@@ -18,7 +18,7 @@ agent_includes() {
 	local file header
 	while IFS=: read -r file header; do
 		header=${header#*\"} header=${header%%\"*}
-		if [ "$header" != balenacrawl.h ] && [ ! -e "$1/$header" ]; then
+		if [ "$header" != balenacrawl.h ] && { [[ $header == */* ]] || [ ! -e "$1/$header" ]; }; then
 			complain "$file includes \"$header\": of ours only balenacrawl.h and its own headers"
 		fi
 	done < <(grep -rHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' --include='*.[ch]' "$1" || true)

@@ -422,7 +422,7 @@ static void cut_everywhere(const char *part, int nth, const char *const *options
 	size_t n = body_length(part, (size_t)nth, options);
 
 	assert_true(n >= 8);
-	for (size_t at = 0; at < n; at++) {
+	for (size_t at = 0; at < n; at += unit_stride()) {
 		cut_crawl(part, nth, at, BCI_RESULT_NETWORK, options);
 		cut_crawl(part, nth, at, BCI_RESULT_OK, options);
 	}
@@ -477,7 +477,7 @@ static void test_resume_target(void **state)
 	char *body;
 
 	(void)state;
-	for (size_t at = 0; at < n; at += 11) {
+	for (size_t at = 0; at < n; at += 11 * unit_stride()) {
 		size_t whole = 0;
 		const char *target;
 
@@ -1114,7 +1114,7 @@ static void stop_everywhere(const char *name, const char *const *options)
 	polls = e.polls;
 	assert_true(polls >= 5);
 	env_fini(&e);
-	for (int at = 1; at <= polls; at++) {
+	for (int at = 1; at <= polls; at += (int)unit_stride()) {
 		char step[64];
 
 		snprintf(step, sizeof(step), "%s, poll %d of %d", name, at, polls);
@@ -1198,7 +1198,7 @@ static void test_sink_refuses(void **state)
 	records = e.sink.records;
 	assert_true(records > 60);
 	env_fini(&e);
-	for (size_t at = 1; at <= records; at++) {
+	for (size_t at = 1; at <= records; at += unit_stride()) {
 		char step[64];
 
 		snprintf(step, sizeof(step), "record %zu of %zu", at, records);
@@ -1527,7 +1527,7 @@ static void test_detail_fleets_cut(void **state)
 	size_t n = body_length(part, 0, options);
 
 	(void)state;
-	for (size_t at = 0; at < n; at++) {
+	for (size_t at = 0; at < n; at += unit_stride()) {
 		struct env e;
 
 		env_init(&e, "cut", options);

@@ -582,7 +582,7 @@ class Check(Api):
         done = run("--check", **self.env)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertRegex(done.stdout.decode(), r"(?m)^ok    .*token")
-        self.assertIn("3 fleets", done.stdout.decode())
+        self.assertIn("all 60 devices of the fleets, and those of no fleet", done.stdout.decode())
 
     def test_bad(self):
         for name, env, text in (

@@ -696,6 +696,30 @@ static void test_no_leftovers(void **state)
 	fake_sink_fini(&e.sink);
 }
 
+static void test_pinned(void **state)
+{
+	static const struct {
+		const char *json;
+		double want;
+	} cases[] = {
+		{ "null", 0 }, { "[]", 0 }, { "{\"__id\":3}", 1 }, { "[{\"id\":3}]", 1 },
+		/* Not understood is not "no". */
+		{ "3", (double)NAN }, { "\"x\"", (double)NAN }, { "{}", (double)NAN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		char text[128];
+		struct env e;
+
+		env_init(&e, "balena_device_pinned");
+		snprintf(text, sizeof(text), "{\"id\":1,\"uuid\":\"u\",\"is_pinned_on__release\":%s}", cases[i].json);
+		CHECK_INT(cases[i].json, read_text(&e, text), 0);
+		CHECK_NUM(cases[i].json, value(&e, "u", "pinned"), cases[i].want);
+		fake_sink_fini(&e.sink);
+	}
+}
+
 /* ---- the state ---- */
 
 #define CON BCI_CONNECTED
@@ -866,6 +890,7 @@ int main(void)
 		cmocka_unit_test(test_no_device),
 		cmocka_unit_test(test_fields_only),
 		cmocka_unit_test(test_no_leftovers),
+		cmocka_unit_test(test_pinned),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_offline_since),
 		cmocka_unit_test(test_on_target),

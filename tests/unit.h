@@ -66,6 +66,16 @@ static inline void unit_check_str(const char *file, int line, const char *name, 
 	_fail(file, line);
 }
 
+/* Where a test does something at every byte in turn: at every byte, or, under a tool that is fifty
+ * times slower, at every UNIT_STRIDE-th (a number in the environment). */
+static inline size_t unit_stride(void)
+{
+	const char *text = getenv("UNIT_STRIDE");
+	long n = text ? strtol(text, NULL, 10) : 1;
+
+	return n > 1 ? (size_t)n : 1;
+}
+
 /* A whole file, NUL-terminated, in new memory; len may be NULL. */
 static inline char *unit_file(const char *path, size_t *len)
 {
