@@ -271,6 +271,7 @@ port=$(free_port)
 url=http://127.0.0.1:$port/metrics
 "write_${agent}_conf"
 say "starting ${command[0]##*/}, metrics at $url"
+: >"$work/agent.log" # there before it is looked at
 start "$work/agent.log" "${command[@]}"
 agent_pid=$!
 wait_for_crawl
