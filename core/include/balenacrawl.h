@@ -154,8 +154,8 @@ struct bcrawl_metric {
 	const char       *labels;   /* label names beside the scope's own, joined by ",", or "" */
 	const char       *source;   /* where the value comes from, in the API's words */
 	const char       *help;     /* one sentence, ends with a full stop */
-	const char       *heading;  /* column heading for tables that people read; NULL: not shown
-	                             * there; "": the value of the record's BCRAWL_ROLE_OTHER label */
+	const char       *heading;  /* of a column in tables for people; NULL: not shown there; "":
+	                             * the value of the record's BCRAWL_ROLE_OTHER label */
 };
 
 /* The i-th metric, NULL past the end. */
@@ -232,9 +232,12 @@ struct bcrawl_summary {
  * back into the handle. Time spent in them does not count against the network's deadlines. */
 struct bcrawl_sink {
 	size_t size;
-	int (*sample)(void *user, const struct bcrawl_sample *s);     /* required */
-	int (*progress)(void *user, const struct bcrawl_progress *p); /* optional; at most 5 a second */
-	void (*end)(void *user, const struct bcrawl_summary *sum);    /* optional; exactly once a run */
+	/* Required. */
+	int (*sample)(void *user, const struct bcrawl_sample *s);
+	/* Optional; at most 5 times a second. */
+	int (*progress)(void *user, const struct bcrawl_progress *p);
+	/* Optional; exactly once a run. */
+	void (*end)(void *user, const struct bcrawl_summary *sum);
 };
 
 /* ---- the crawler -------------------------------------------------------------------------- */

@@ -32,8 +32,9 @@ int bci_may_go_on(struct bcrawl *c, struct bcrawl_error *err)
 	if (c->out.sink_rc)
 		return BCRAWL_E_SINK;
 	if (bci_clock_net(&c->clock) >= c->deadline)
-		return bci_error_set(err, BCRAWL_E_TIMEOUT, 0, "the crawl took longer than its deadline of %lld s",
-		                     (long long)(c->deadline - c->started) / 1000);
+		return bci_error_set(err, BCRAWL_E_TIMEOUT, 0,
+				     "the crawl took longer than its deadline of %lld s",
+				     (long long)(c->deadline - c->started) / 1000);
 	return BCRAWL_OK;
 }
 
@@ -92,7 +93,8 @@ static int fetch_fleets(struct bcrawl *c, enum bci_count count, struct bci_fetch
 	int rc;
 
 	bci_buf_init(&target, BCI_URL_MAX);
-	bci_query_fleets(&target, c->server.version, count, c->server.fields & BCI_BIT(BCI_F_ACTIVE));
+	bci_query_fleets(&target, c->server.version, count,
+			 c->server.fields & BCI_BIT(BCI_F_ACTIVE));
 	f->target = target.data;
 	rc = target.failed ? bci_error_nomem(err) : bci_fetch(c, f, err);
 	bci_buf_fini(&target);
@@ -127,7 +129,8 @@ static void select_fleets(struct bcrawl *c)
 
 	c->unmatched = count_unmatched(c, include) + count_unmatched(c, exclude);
 	if (c->unmatched != c->unmatched_said)
-		bci_say(c, BCRAWL_LOG_WARNING, "fleet patterns that match no fleet: %lu", c->unmatched);
+		bci_say(c, BCRAWL_LOG_WARNING, "fleet patterns that match no fleet: %lu",
+			c->unmatched);
 	c->unmatched_said = c->unmatched;
 	bci_fleets_select(&c->fleets, include, exclude);
 }
@@ -183,7 +186,9 @@ static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 
 	for (enum bci_count k = BCI_COUNT_ONLINE; k <= BCI_COUNT_INACTIVE && !rc; k++) {
 		struct counting counting = { &c->fleets, k };
-		struct bci_fetch f = { .element = on_count, .restart = restart_counting, .user = &counting };
+		struct bci_fetch f = { .element = on_count,
+				       .restart = restart_counting,
+				       .user = &counting };
 
 		if (k == BCI_COUNT_INACTIVE && !activation)
 			continue;
@@ -218,7 +223,8 @@ static int read_devices(struct bcrawl *c, struct bcrawl_error *err)
 	c->orphans_due = is_selected(c, c->orphans.slug);
 	rc = bci_plan_make(&plan, &c->fleets, c->orphans_due ? c->orphans_seen : -1,
 	                   (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE));
-	rc = rc ? bci_error_set(err, rc, 0, "%s", bcrawl_strerror(rc)) : bci_walk(c, &plan, &first, err);
+	rc = rc ? bci_error_set(err, rc, 0, "%s", bcrawl_strerror(rc))
+		: bci_walk(c, &plan, &first, err);
 	bci_plan_free(&plan);
 	if (!rc && first.code)
 		rc = bci_error_set(err, first.code, first.http_status, "%s", first.message);
@@ -236,7 +242,8 @@ static int close_unread(struct bcrawl *c)
 		c->fleets_failed++;
 		rc = bci_fleet_emit(&c->fleets.rows[i], &c->out, &c->scratch);
 	}
-	/* The devices of no fleet are no fleet that fails, but those that were there are missing. */
+	/* The devices of no fleet are no fleet that fails, but those that were there are missing.
+	 */
 	if (c->orphans.read)
 		c->orphans_seen = (int64_t)c->orphans.tally.devices;
 	else if (!rc && c->orphans_due && (c->orphans_seen > 0 || c->orphans.tally.devices > 0))
@@ -280,7 +287,8 @@ static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *
 		.user = user,
 		.time_ms = wall,
 		.account = bci_config_text(c->cfg, BCI_OPT_ACCOUNT),
-		.account_everywhere = bci_config_number(c->cfg, BCI_OPT_ACCOUNT_LABEL) == BCI_ACCOUNT_LABEL_ALL,
+		.account_everywhere =
+			bci_config_number(c->cfg, BCI_OPT_ACCOUNT_LABEL) == BCI_ACCOUNT_LABEL_ALL,
 		.wanted = c->wanted,
 		.stats = &c->stats,
 		.clock = &c->clock,
@@ -330,10 +338,11 @@ static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
 	if (rc == BCRAWL_OK)
 		bci_say(c, BCRAWL_LOG_INFO, "all is well again");
 	else if (partial && c->fleets_failed == 0)
-		bci_say(c, BCRAWL_LOG_WARNING, "the devices of no fleet were not read: %s", e->message);
+		bci_say(c, BCRAWL_LOG_WARNING, "the devices of no fleet were not read: %s",
+			e->message);
 	else if (partial)
-		bci_say(c, BCRAWL_LOG_WARNING, "%lu of %zu fleets were not read: %s", c->fleets_failed,
-		        c->fleets.n, e->message);
+		bci_say(c, BCRAWL_LOG_WARNING, "%lu of %zu fleets were not read: %s",
+			c->fleets_failed, c->fleets.n, e->message);
 	else
 		bci_say(c, BCRAWL_LOG_ERROR, "%s", e->message);
 	c->trouble = rc;
@@ -360,7 +369,8 @@ static void end_crawl(struct bcrawl *c, int rc)
 	c->out.sink = NULL;
 }
 
-int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user, struct bcrawl_error *err)
+int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user,
+	       struct bcrawl_error *err)
 {
 	struct bcrawl_error e = { .size = sizeof(e) };
 	bool success;
@@ -373,7 +383,8 @@ int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user, str
 	if (rc != BCRAWL_E_STOPPED && rc != BCRAWL_E_SINK) {
 		if (close_unread(c))
 			rc = BCRAWL_E_SINK;
-		success = c->listed && (c->fleets.n == 0 ? rc == BCRAWL_OK : c->fleets_failed < c->fleets.n);
+		success = c->listed &&
+			  (c->fleets.n == 0 ? rc == BCRAWL_OK : c->fleets_failed < c->fleets.n);
 		tell(c, rc, &e);
 		if (success) {
 			c->last_success_s = (double)bci_clock_wall(&c->clock) / 1000;
@@ -384,7 +395,8 @@ int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user, str
 	}
 	end_crawl(c, rc);
 	if (rc == BCRAWL_E_SINK) {
-		bci_error_set(err, rc, 0, "the receiver of the samples returned %d", c->out.sink_rc);
+		bci_error_set(err, rc, 0, "the receiver of the samples returned %d",
+			      c->out.sink_rc);
 		if (err)
 			err->sink_rc = c->out.sink_rc;
 		return rc;
@@ -402,17 +414,20 @@ static void say_plan(struct bcrawl *c)
 	bci_say(c, BCRAWL_LOG_INFO, "token: accepted");
 	if (isfinite(bci_jwt_expiry(c->token)))
 		bci_say(c, BCRAWL_LOG_WARNING,
-		        "token: a session token that expires in %.1f days; an API key does not",
-		        (bci_jwt_expiry(c->token) - (double)bci_clock_wall(&c->clock) / 1000) / 86400);
+			"token: a session token that expires in %.1f days; an API key does not",
+			(bci_jwt_expiry(c->token) - (double)bci_clock_wall(&c->clock) / 1000) /
+				86400);
 	if (c->fleets.n == 0)
-		bci_say(c, BCRAWL_LOG_WARNING, "fleets: none to crawl: the token's user sees no fleet, or the "
-		                               "fleet patterns leave none");
+		bci_say(c, BCRAWL_LOG_WARNING,
+			"fleets: none to crawl: the token's user sees no fleet, or the "
+			"fleet patterns leave none");
 	for (size_t i = 0; i < c->fleets.n; i++)
 		bci_say(c, BCRAWL_LOG_INFO, "fleet: %s, %lld devices", c->fleets.rows[i].slug,
 		        (long long)c->fleets.rows[i].counted[BCI_COUNT_ALL]);
 	if (bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
-		bci_say(c, BCRAWL_LOG_INFO, "a crawl would count the devices of each fleet, %lu in all",
-		        c->devices_expected);
+		bci_say(c, BCRAWL_LOG_INFO,
+			"a crawl would count the devices of each fleet, %lu in all",
+			c->devices_expected);
 	else
 		bci_say(c, BCRAWL_LOG_INFO, "a crawl would read all %lu devices of the fleets%s",
 		        c->devices_expected,

@@ -77,7 +77,7 @@ struct bci_fetch {
 	bci_page_element_fn *element;      /* gets each row */
 	void (*restart)(void *user);       /* before each try: forget the rows; may be NULL */
 	void *user;
-	bool probe;                        /* 500 and 400 are answers about our query, not trouble */
+	bool probe; /* 500 and 400 are answers about our query, not trouble */
 };
 /* One try. Fills x; the result GARBAGE covers a body that is not complete. 0 or bci_may_go_on(). */
 BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
@@ -95,7 +95,8 @@ int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bc
 BCI_MUST_CHECK int bci_server_probe(struct bcrawl *c, struct bcrawl_error *err);
 /* After a 401: reads the token anew. Returns whether it is another one now. */
 bool bci_server_new_token(struct bcrawl *c);
-/* After a 401 that stays: is the token bad, or the server in trouble? Sets err, returns its code. */
+/* After a 401 that stays: is the token bad, or the server in trouble? Sets err, returns its code.
+ */
 int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err);
 /* The fields to ask for: those needed that the server has. */
 uint64_t bci_server_fields(const struct bcrawl *c);
@@ -117,7 +118,8 @@ double bci_interval_s(const struct bcrawl *c);
 
 /* ---- json_token.c ---- */
 
-/* The expiry of a session token, seconds since the epoch; NAN for keys and what is no such token. */
+/* The expiry of a session token, seconds since the epoch; NAN for keys and what is no such token.
+ */
 double bci_jwt_expiry(const char *token);
 
 #endif

@@ -131,7 +131,8 @@ static enum bci_connection decide_connection(const struct bci_device *d)
 /* {"is_running__release":[{"id":2,"commit":"1a3d...","raw_version":"1.1.0"}]} */
 static const char *release_name(const struct json_object *o)
 {
-	const struct json_object *row = bci_json_expanded(o, bci_fields[BCI_F_RUNNING_RELEASE].name);
+	const struct json_object *row =
+		bci_json_expanded(o, bci_fields[BCI_F_RUNNING_RELEASE].name);
 	const char *name = NULL;
 
 	if (row && bci_json_text(row, "raw_version", &name) != BCI_JSON_OK)
@@ -194,7 +195,8 @@ static bool surely_disconnected(const struct bci_device *d)
 static double offline_since(const struct bci_device *d)
 {
 	double vpn = has(d, BCI_F_VPN_CHANGED) ? d->number[BCI_F_VPN_CHANGED] : NAN;
-	double heartbeat = has(d, BCI_F_HEARTBEAT_CHANGED) ? d->number[BCI_F_HEARTBEAT_CHANGED] : NAN;
+	double heartbeat =
+		has(d, BCI_F_HEARTBEAT_CHANGED) ? d->number[BCI_F_HEARTBEAT_CHANGED] : NAN;
 
 	/* fmax gives the other one if one is NAN. */
 	return surely_disconnected(d) ? fmax(vpn, heartbeat) : NAN;
@@ -262,13 +264,15 @@ int bci_device_emit(const struct bci_device *d, const char *slug, struct bci_out
 		return rc;
 
 	begin(d, slug, out, r);
-	/* Where a name is all that an agent shows of an info, another label must not take its place. */
+	/* Where a name is all that an agent shows of an info, another label must not take its
+	 * place. */
 	bci_record_label(r, "device_name", BCRAWL_ROLE_DISPLAY_NAME,
 	                 text(d, has(d, BCI_F_DEVICE_NAME) ? BCI_F_DEVICE_NAME : BCI_F_UUID));
 	bci_record_label(r, "device_type", BCRAWL_ROLE_OTHER, d->device_type);
 	bci_record_label(r, "os_version", BCRAWL_ROLE_OTHER, text(d, BCI_F_OS_VERSION));
 	bci_record_label(r, "os_variant", BCRAWL_ROLE_OTHER, text(d, BCI_F_OS_VARIANT));
-	bci_record_label(r, "supervisor_version", BCRAWL_ROLE_OTHER, text(d, BCI_F_SUPERVISOR_VERSION));
+	bci_record_label(r, "supervisor_version", BCRAWL_ROLE_OTHER,
+			 text(d, BCI_F_SUPERVISOR_VERSION));
 	bci_record_label(r, "release", BCRAWL_ROLE_OTHER, d->release);
 	bci_record_value(r, BCI_M_DEVICE_INFO, 1);
 	return bci_record_end(r);

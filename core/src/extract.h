@@ -20,8 +20,8 @@ enum bci_connection {
 /* A device's values; text is borrowed from the object. */
 struct bci_device {
 	int64_t id, fleet_id;                /* fleet 0: belongs to none */
-	uint64_t has, wrong;                 /* fields that have a value; that are of a wrong type */
-	double number[BCI_F__COUNT];         /* of all types but text; code of a word, id of a ref */
+	uint64_t has, wrong;         /* fields that have a value; that are of a wrong type */
+	double number[BCI_F__COUNT]; /* of all types but text; code of a word, id of a ref */
 	const char *text[BCI_F__COUNT];
 	const char *device_type, *release;   /* of expanded references, or NULL */
 	enum bci_connection connection;

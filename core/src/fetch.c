@@ -20,7 +20,8 @@ void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct b
 		x->body_error = bci_page_finish(page);
 	}
 	if (x->body_error == BCRAWL_E_LIMIT)
-		snprintf(x->reason, sizeof(x->reason), "the answer is larger than this library allows");
+		snprintf(x->reason, sizeof(x->reason),
+			 "the answer is larger than this library allows");
 	else if (x->body_error)
 		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(page));
 	c->stats.requests[x->result]++;
@@ -66,8 +67,9 @@ static int pause_for(struct bcrawl *c, int64_t ms, struct bcrawl_error *err)
 
 		if (rc)
 			return rc;
-		c->transport.step(c->transport.self, left < BCI_STOP_POLL_MS ? (int)left : BCI_STOP_POLL_MS,
-		                  c->wake_fd);
+		c->transport.step(c->transport.self,
+				  left < BCI_STOP_POLL_MS ? (int)left : BCI_STOP_POLL_MS,
+				  c->wake_fd);
 	}
 	return BCRAWL_OK;
 }
@@ -81,9 +83,11 @@ int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bc
 	if (code == BCRAWL_E_NOMEM)
 		return bci_error_nomem(err);
 	if (x->status >= 300 && x->status < 400)
-		return bci_error_set(err, code, x->status,
-		                     "%.100s redirects (HTTP %ld), which is not followed: set the API's own "
-		                     "URL", url, x->status);
+		return bci_error_set(
+			err, code, x->status,
+			"%.100s redirects (HTTP %ld), which is not followed: set the API's own "
+			"URL",
+			url, x->status);
 	if (x->status == 0)
 		return bci_error_set(err, code, 0, "cannot reach %.80s: %.140s", url, x->reason);
 	return bci_error_set(err, code, x->status, "%.60s%.*s: %.100s", url, path > 40 ? 40 : path,

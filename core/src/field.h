@@ -53,7 +53,7 @@ _Static_assert(BCI_F__COUNT <= 64, "a set of fields is one uint64_t");
 
 /* What the state of a device is decided from. */
 #define BCI_STATE_FIELDS                                                                           \
-	(BCI_BIT(BCI_F_STATUS) | BCI_BIT(BCI_F_VPN) | BCI_BIT(BCI_F_HEARTBEAT) |                    \
+	(BCI_BIT(BCI_F_STATUS) | BCI_BIT(BCI_F_VPN) | BCI_BIT(BCI_F_HEARTBEAT) |                   \
 	 BCI_BIT(BCI_F_LAST_CONNECTIVITY))
 
 enum bci_field_type {

@@ -98,7 +98,8 @@ static bool read_row(struct bci_fleet *f, const struct json_object *o, struct bc
 	bci_json_id(o, "owns__device", &f->counted[BCI_COUNT_ALL]);
 	return copy_text(o, "slug", &f->slug, stats) && copy_text(o, "app_name", &f->name, stats) &&
 	       copy_text(bci_json_expanded(o, "organization"), "handle", &f->organization, stats) &&
-	       copy_text(bci_json_expanded(o, "is_for__device_type"), "slug", &f->device_type, stats) &&
+	       copy_text(bci_json_expanded(o, "is_for__device_type"), "slug", &f->device_type,
+			 stats) &&
 	       read_target(f, o, stats);
 }
 
@@ -140,7 +141,8 @@ int bci_fleets_count(struct bci_fleets *fs, const struct json_object *o, enum bc
 	struct bci_fleet *f;
 	int64_t id, n;
 
-	if (bci_json_id(o, "id", &id) != BCI_JSON_OK || bci_json_id(o, "owns__device", &n) != BCI_JSON_OK)
+	if (bci_json_id(o, "id", &id) != BCI_JSON_OK ||
+	    bci_json_id(o, "owns__device", &n) != BCI_JSON_OK)
 		return BCRAWL_E_PROTOCOL;
 	f = bci_fleets_find(fs, id);
 	if (f)

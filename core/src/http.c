@@ -121,7 +121,8 @@ static void describe(struct carrier *c, CURLcode code)
 	}
 	snprintf(said, sizeof(said), "%.*s", BCI_ERROR_BODY_MAX,
 	         strncmp(x->reason, "\"Malformed url", 14) ? x->reason : "");
-	snprintf(x->reason, sizeof(x->reason), "HTTP %ld%s%.120s", x->status, *said ? ": " : "", said);
+	snprintf(x->reason, sizeof(x->reason), "HTTP %ld%s%.120s", x->status, *said ? ": " : "",
+		 said);
 }
 
 /* ---- carriers ---- */
@@ -183,8 +184,9 @@ static bool setup(struct carrier *c)
 #if LIBCURL_VERSION_NUM >= 0x075500
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, h->https_only ? "https" : "http,https");
 #else
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS,
-	                 (long)(h->https_only ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
+	curl_easy_setopt(
+		e, CURLOPT_PROTOCOLS,
+		(long)(h->https_only ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A resolver that is stuck must not keep the host from ending. */
@@ -314,7 +316,8 @@ static void drop_stalled(struct http *h)
 		next = c->next;
 		if (now - c->active_at < BCI_STALL_TIMEOUT_MS)
 			continue;
-		snprintf(c->error, sizeof(c->error), "no data for %d seconds", BCI_STALL_TIMEOUT_MS / 1000);
+		snprintf(c->error, sizeof(c->error), "no data for %d seconds",
+			 BCI_STALL_TIMEOUT_MS / 1000);
 		finish(c, CURLE_OPERATION_TIMEDOUT);
 	}
 }
@@ -339,7 +342,8 @@ static void http_step(void *self, int timeout_ms, int wake_fd)
 	}
 	drop_stalled(h);
 	if (!any && timeout_ms > 0)
-		curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms, NULL);
+		curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms,
+				NULL);
 }
 
 static void free_carriers(struct carrier *c)

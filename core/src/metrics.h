@@ -86,7 +86,8 @@ enum bci_metric_id {
 	BCI_M__COUNT
 };
 
-/* How a device metric comes from fields; fleet and crawl metrics are counted (tally.c, report.c). */
+/* How a device metric comes from fields; fleet and crawl metrics are counted (tally.c, report.c).
+ */
 enum bci_from {
 	BCI_FROM_COUNTING,
 	BCI_FROM_FIELD,   /* field x scale */

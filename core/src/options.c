@@ -31,12 +31,14 @@ struct option {
 static const struct option options[] = {
 	[BCI_OPT_ACCOUNT] = {
 		.pub = { BCRAWL_KEY_ACCOUNT, "string", "default", "1 to 64 of A-Z a-z 0-9 _ . -",
-		         "Name of the account; the label that tells its crawl metrics from others'.", 0 },
+		         "Name of the account; the label that tells its crawl metrics from "
+		         "others'.", 0 },
 		.type = NAME,
 	},
 	[BCI_OPT_ACCOUNT_LABEL] = {
 		.pub = { "account-label", "choice", "crawl", "crawl or all",
-		         "Which metrics carry the account label: those about the crawl, or all.", 0 },
+		         "Which metrics carry the account label: those about the crawl, or "
+		         "all.", 0 },
 		.type = CHOICE, .choices = { "crawl", "all" },
 	},
 	[BCI_OPT_API_URL] = {
@@ -47,22 +49,26 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_TOKEN] = {
 		.pub = { "token", "string", "", "printable ASCII without blanks",
-		         "API key or session token; better kept in a token file.", BCRAWL_OPT_SECRET },
+		         "API key or session token; better kept in a token "
+		         "file.", BCRAWL_OPT_SECRET },
 		.type = SECRET,
 	},
 	[BCI_OPT_TOKEN_FILE] = {
 		.pub = { BCRAWL_KEY_TOKEN_FILE, "path", "", "a readable file",
-		         "File that holds the API key or session token; read anew for each crawl.", 0 },
+		         "File that holds the API key or session token; read anew for each "
+		         "crawl.", 0 },
 		.type = PATH,
 	},
 	[BCI_OPT_ALLOW_HTTP] = {
 		.pub = { "allow-http", "boolean", "false", "true or false",
-		         "Allow plain http, which shows the token to the network, to any host.", 0 },
+		         "Allow plain http, which shows the token to the network, to any "
+		         "host.", 0 },
 		.type = BOOLEAN,
 	},
 	[BCI_OPT_CA_FILE] = {
 		.pub = { "ca-file", "path", "", "a readable PEM file",
-		         "Certificates to trust instead of the system's, as for an openBalena with its own CA.", 0 },
+		         "Certificates to trust instead of the system's, as for an openBalena with "
+		         "its own CA.", 0 },
 		.type = PATH,
 	},
 	[BCI_OPT_DETAIL] = {
@@ -72,8 +78,10 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_METRICS] = {
 		.pub = { BCRAWL_KEY_METRICS, "globs", "@standard",
-		         "@lean, @standard, @all or metric names with * and ?, separated by blanks or commas",
-		         "Which metrics to produce; what no metric needs is not asked of the API.", 0 },
+		         "@lean, @standard, @all or metric names with * and ?, separated by blanks "
+		         "or commas",
+		         "Which metrics to produce; what no metric needs is not asked of the "
+		         "API.", 0 },
 		.type = METRIC_GLOBS,
 	},
 	[BCI_OPT_FLEET] = {
@@ -83,7 +91,8 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_EXCLUDE_FLEET] = {
 		.pub = { "exclude-fleet", "globs", "", "slugs with * and ?, such as acme/test-*",
-		         "Fleets to leave out, by slug; wins over the fleets to crawl.", BCRAWL_OPT_MULTI },
+		         "Fleets to leave out, by slug; wins over the fleets to "
+		         "crawl.", BCRAWL_OPT_MULTI },
 		.type = FLEET_GLOBS,
 	},
 	[BCI_OPT_INTERVAL] = {
@@ -93,7 +102,8 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_MIN_INTERVAL] = {
 		.pub = { BCRAWL_KEY_MIN_INTERVAL, "number", "60", "0 to 86400 seconds",
-		         "Triggers that come sooner after the last one are ignored (telegraf-balena).", 0 },
+		         "Triggers that come sooner after the last one are ignored "
+		         "(telegraf-balena).", 0 },
 		.type = NUMBER, .min = 0, .max = 86400,
 	},
 	[BCI_OPT_DEADLINE] = {
@@ -103,7 +113,8 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_START_JITTER] = {
 		.pub = { BCRAWL_KEY_START_JITTER, "number", "5", "0 to 3600 seconds",
-		         "The first crawl begins after a random part of this, so that many instances spread.", 0 },
+		         "The first crawl begins after a random part of this, so that many "
+		         "instances spread.", 0 },
 		.type = NUMBER, .min = 0, .max = 3600,
 	},
 	[BCI_OPT_PAGE_SIZE] = {
@@ -247,7 +258,8 @@ static bool parse_number(const struct option *o, const char *text, double *out)
 		return false;
 	errno = 0;
 	d = strtod(text, &end);
-	if (*end || errno || !isfinite(d) || d < o->min || d > o->max || (o->whole && d != floor(d)))
+	if (*end || errno || !isfinite(d) || d < o->min || d > o->max ||
+	    (o->whole && d != floor(d)))
 		return false;
 	*out = d;
 	return true;
@@ -255,7 +267,8 @@ static bool parse_number(const struct option *o, const char *text, double *out)
 
 static bool parse_boolean(const char *text, double *out)
 {
-	static const char *const words[][4] = { { "false", "no", "off", "0" }, { "true", "yes", "on", "1" } };
+	static const char *const words[][4] = { { "false", "no", "off", "0" },
+						{ "true", "yes", "on", "1" } };
 
 	for (size_t v = 0; v < 2; v++) {
 		for (size_t i = 0; i < ARRAY_LEN(words[v]); i++) {
@@ -320,7 +333,8 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 	switch (o->type) {
 	case NAME:
 		return *text && strlen(text) <= 64 &&
-		       only(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+		       only(text,
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
 	case PATH:
 		return *text;
 	case SECRET:
@@ -344,10 +358,10 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 static int refuse(const struct option *o, const char *value, struct bcrawl_error *err)
 {
 	if (o->pub.flags & BCRAWL_OPT_SECRET)
-		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: the value is not allowed: %s", o->pub.key,
-		                     o->pub.range);
-	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: \"%.60s\" is not allowed: %s", o->pub.key,
-	                     value, o->pub.range);
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: the value is not allowed: %s",
+				     o->pub.key, o->pub.range);
+	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: \"%.60s\" is not allowed: %s",
+			     o->pub.key, value, o->pub.range);
 }
 
 int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *value,
@@ -360,7 +374,8 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 	size_t n;
 
 	if (!o)
-		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%.60s: there is no such option", key ? key : "");
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%.60s: there is no such option",
+				     key ? key : "");
 	if (!value || !is_valid(o, value, &number))
 		return refuse(o, value ? value : "", err);
 	v = &cfg->values[o - options];
@@ -438,7 +453,8 @@ static int refuse_token_file(const char *path, int e, struct bcrawl_error *err)
 	if (!strchr(path, '/'))
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
 		                     "%s: cannot read the file: %s; it takes a path like "
-		                     "/etc/balenacrawl/token, not the token itself", key, strerror(e));
+		                     "/etc/balenacrawl/token, not the token "
+		                     "itself", key, strerror(e));
 	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
 	                     e == ESPIPE ? "not a plain file" : strerror(e));
 }
@@ -476,8 +492,9 @@ int bci_config_token(const struct bcrawl_config *cfg, char **token, struct bcraw
 		return read_token_file(path, token, err);
 	if (!*text)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
-		                     "no API token: set %s to a file that holds one, or %s",
-		                     options[BCI_OPT_TOKEN_FILE].pub.key, options[BCI_OPT_TOKEN].pub.key);
+				     "no API token: set %s to a file that holds one, or %s",
+				     options[BCI_OPT_TOKEN_FILE].pub.key,
+				     options[BCI_OPT_TOKEN].pub.key);
 	*token = strdup(text);
 	return *token ? BCRAWL_OK : bci_error_nomem(err);
 }
@@ -509,10 +526,11 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 	FILE *f;
 	int rc;
 
-	if (strncasecmp(url, "http://", 7) == 0 && bci_config_number(cfg, BCI_OPT_ALLOW_HTTP) == 0 &&
-	    !is_loopback_http(url))
+	if (strncasecmp(url, "http://", 7) == 0 &&
+	    bci_config_number(cfg, BCI_OPT_ALLOW_HTTP) == 0 && !is_loopback_http(url))
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
-		                     "%s: \"%.60s\" is not allowed: plain http would show the token to the "
+		                     "%s: \"%.60s\" is not allowed: plain http would show the "
+		                     "token to the "
 		                     "network; use https://, a loopback host, or %s",
 		                     options[BCI_OPT_API_URL].pub.key, url,
 		                     options[BCI_OPT_ALLOW_HTTP].pub.key);

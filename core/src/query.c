@@ -9,15 +9,15 @@
 #include <inttypes.h>
 
 /* Host apps, blocks, apps and archived fleets are no fleets that anybody watches. */
-#define FLEETS_ONLY                                                                               \
-	"$filter=is_directly_accessible_by__user/any(dau:1%20eq%201)"                               \
-	"%20and%20is_of__class%20eq%20'fleet'%20and%20is_host%20eq%20false"                         \
+#define FLEETS_ONLY                                                                                \
+	"$filter=is_directly_accessible_by__user/any(dau:1%20eq%201)"                              \
+	"%20and%20is_of__class%20eq%20'fleet'%20and%20is_host%20eq%20false"                        \
 	"%20and%20is_archived%20eq%20false&$orderby=id%20asc"
 
 #define IS_CONNECTED                                                                              \
 	"(is_connected_to_vpn%20eq%20true%20or%20api_heartbeat_state%20in%20('online','timeout'))"
-#define IS_NEVER                                                                                  \
-	"is_connected_to_vpn%20eq%20false%20and%20api_heartbeat_state%20eq%20'unknown'"             \
+#define IS_NEVER                                                                                   \
+	"is_connected_to_vpn%20eq%20false%20and%20api_heartbeat_state%20eq%20'unknown'"            \
 	"%20and%20last_connectivity_event%20eq%20null"
 
 static const char *const count_filters[] = {
@@ -37,14 +37,16 @@ void bci_query_fleets(struct bci_buf *b, int version, enum bci_count count, bool
 		bci_buf_adds(b, ",app_name,slug,should_track_latest_release");
 	bci_buf_adds(b, "&$expand=");
 	if (count == BCI_COUNT_ALL)
-		bci_buf_adds(b, "organization($select=handle),is_for__device_type($select=slug),"
-		                "should_be_running__release($select=id,commit,raw_version,created_at),");
+		bci_buf_adds(
+			b, "organization($select=handle),is_for__device_type($select=slug),"
+			   "should_be_running__release($select=id,commit,raw_version,created_at),");
 	bci_buf_adds(b, "owns__device/$count");
 	if (filter)
-		bci_buf_addf(b, "($filter=%s%s)", filter,
-		             activation && (count == BCI_COUNT_CONNECTED || count == BCI_COUNT_NEVER)
-		                     ? "%20and%20is_active%20eq%20true"
-		                     : "");
+		bci_buf_addf(
+			b, "($filter=%s%s)", filter,
+			activation && (count == BCI_COUNT_CONNECTED || count == BCI_COUNT_NEVER)
+				? "%20and%20is_active%20eq%20true"
+				: "");
 	bci_buf_adds(b, "&" FLEETS_ONLY);
 }
 

@@ -9,7 +9,13 @@
 
 /* The filters of the fleet counts; each is a request of its own, for of two counts of one
  * navigation in one request the last one silently wins (balena-api-live.md 8). */
-enum bci_count { BCI_COUNT_ALL, BCI_COUNT_ONLINE, BCI_COUNT_CONNECTED, BCI_COUNT_NEVER, BCI_COUNT_INACTIVE };
+enum bci_count {
+	BCI_COUNT_ALL,
+	BCI_COUNT_ONLINE,
+	BCI_COUNT_CONNECTED,
+	BCI_COUNT_NEVER,
+	BCI_COUNT_INACTIVE
+};
 
 /* All append to b; the caller looks at b->failed. */
 

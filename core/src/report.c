@@ -67,12 +67,13 @@ int bci_report_emit(struct bcrawl *c, bool success)
 	crawl_values(c, r, success);
 	rc = bci_record_end(r);
 	if (!rc)
-		rc = labelled(c, bci_metric(BCI_M_CRAWL_INFO)->pub.labels, BCI_VERSION, BCI_M_CRAWL_INFO, 1);
+		rc = labelled(c, bci_metric(BCI_M_CRAWL_INFO)->pub.labels, BCI_VERSION,
+			      BCI_M_CRAWL_INFO, 1);
 	for (enum bci_result i = 0; i < BCI_RESULT__COUNT && !rc; i++)
 		rc = labelled(c, bci_metric(BCI_M_API_REQUESTS)->pub.labels, bci_result_word(i),
 		              BCI_M_API_REQUESTS, (double)c->stats.requests[i]);
 	for (size_t i = 0; i < ARRAY_LEN(reasons) && !rc; i++)
-		rc = labelled(c, bci_metric(BCI_M_API_REJECTED)->pub.labels, reasons[i], BCI_M_API_REJECTED,
-		              (double)c->stats.rejected[i]);
+		rc = labelled(c, bci_metric(BCI_M_API_REJECTED)->pub.labels, reasons[i],
+			      BCI_M_API_REJECTED, (double)c->stats.rejected[i]);
 	return rc;
 }

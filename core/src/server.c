@@ -64,10 +64,11 @@ static int find_version(struct bcrawl *c, struct bcrawl_error *err)
 	if (rc)
 		return rc;
 	if (x.result == BCI_RESULT_OK)
-		return bci_error_set(err, BCRAWL_E_REQUEST, 404,
-		                     "%.120s speaks only version 6 of the balena API; version 7 is needed "
-		                     "(open-balena-api 26.4 or newer)",
-		                     bci_config_text(c->cfg, BCI_OPT_API_URL));
+		return bci_error_set(
+			err, BCRAWL_E_REQUEST, 404,
+			"%.120s speaks only version 6 of the balena API; version 7 is needed "
+			"(open-balena-api 26.4 or newer)",
+			bci_config_text(c->cfg, BCI_OPT_API_URL));
 	if (x.status != 404)
 		return bci_exchange_error(c, &x, err);
 	return bci_error_set(err, BCRAWL_E_REQUEST, 404,
@@ -168,12 +169,15 @@ int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err)
 		return rc;
 	if (x.result != BCI_RESULT_OK) {
 		c->token_state = BCI_TOKEN_UNKNOWN;
-		return bci_error_set(err, BCRAWL_E_SERVER, 401,
-		                     "the API answers 401, but is in trouble itself (%.80s): nothing is known "
-		                     "of the token", x.reason);
+		return bci_error_set(
+			err, BCRAWL_E_SERVER, 401,
+			"the API answers 401, but is in trouble itself (%.80s): nothing is known "
+			"of the token",
+			x.reason);
 	}
 	c->token_state = BCI_TOKEN_REFUSED;
-	return bci_error_set(err, BCRAWL_E_AUTH, 401,
-	                     "the API refuses the token (HTTP 401): it is wrong, revoked or expired; "
-	                     "make a new API key");
+	return bci_error_set(
+		err, BCRAWL_E_AUTH, 401,
+		"the API refuses the token (HTTP 401): it is wrong, revoked or expired; "
+		"make a new API key");
 }

@@ -161,7 +161,8 @@ int bci_tally_emit(const struct bci_fleet *f, uint64_t fields, struct bci_out *o
 	rc = bci_record_end(r);
 	if (!rc && f->id) {
 		bci_fleet_record(f, out, r);
-		bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME, f->name ? f->name : f->slug);
+		bci_record_label(r, "fleet_name", BCRAWL_ROLE_DISPLAY_NAME,
+				 f->name ? f->name : f->slug);
 		bci_record_value(r, BCI_M_DEVICES_ONLINE, (double)t->online);
 		rc = bci_record_end(r);
 	}

@@ -41,8 +41,8 @@ struct bci_exchange {
 struct bci_transport {
 	/* Begins x; it may be done at once. The token is copied. */
 	void (*start)(void *self, struct bci_exchange *x, const char *token);
-	/* Moves all exchanges on, waiting at most timeout_ms for something to do; returns early when
-	 * an exchange is done or wake_fd (-1: none) becomes readable. */
+	/* Moves all exchanges on, waiting at most timeout_ms for something to do; returns early
+	 * when an exchange is done or wake_fd (-1: none) becomes readable. */
 	void (*step)(void *self, int timeout_ms, int wake_fd);
 	/* Gives x up; it is not touched again. */
 	void (*cancel)(void *self, struct bci_exchange *x);

@@ -135,8 +135,8 @@ static int begin(struct slot *s)
 	bci_buf_reset(&s->target);
 	bci_query_devices(&s->target, &q);
 	if (s->target.failed)
-		return bci_error_set(w->err, s->target.failed, 0, "a request grew longer than %d bytes",
-		                     BCI_URL_MAX);
+		return bci_error_set(w->err, s->target.failed, 0,
+				     "a request grew longer than %d bytes", BCI_URL_MAX);
 	bci_page_reset(s->page, s->work.ids ? on_id : on_device, s);
 	s->try_from = s->last_id;
 	s->token_serial = c->token_serial;
@@ -353,7 +353,8 @@ int bci_walk(struct bcrawl *c, struct bci_plan *plan, struct bcrawl_error *first
 	w->plan = plan;
 	w->first = first;
 	w->err = err;
-	w->fields = bci_server_fields(c) | BCI_BIT(BCI_F_ID) | BCI_BIT(BCI_F_UUID) | BCI_BIT(BCI_F_FLEET);
+	w->fields = bci_server_fields(c) | BCI_BIT(BCI_F_ID) | BCI_BIT(BCI_F_UUID) |
+		    BCI_BIT(BCI_F_FLEET);
 	rc = open_slots(w) ? run(w) : bci_error_nomem(err);
 	close_slots(w);
 	free(w);
