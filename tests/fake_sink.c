@@ -59,10 +59,22 @@ static void name_series(char *out, size_t size, const struct bcrawl_sample *r, c
 	snprintf(out + n, size - n, "}");
 }
 
+/* FNV-1a, 64 bits. */
+static uint64_t hash_of(const char *s)
+{
+	uint64_t h = 14695981039346656037u;
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 1099511628211u;
+	return h;
+}
+
 static void keep(struct fake_sink *s, const char *name, double value)
 {
+	uint64_t hash = hash_of(name);
+
 	for (size_t i = 0; i < s->n; i++)
-		s->duplicates += strcmp(s->series[i].name, name) == 0;
+		s->duplicates += s->series[i].hash == hash && strcmp(s->series[i].name, name) == 0;
 	if (s->n == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 64;
 		s->series = realloc(s->series, s->cap * sizeof(*s->series));
@@ -70,6 +82,7 @@ static void keep(struct fake_sink *s, const char *name, double value)
 	}
 	s->series[s->n].name = strdup(name);
 	assert_non_null(s->series[s->n].name);
+	s->series[s->n].hash = hash;
 	s->series[s->n++].value = value;
 }
 

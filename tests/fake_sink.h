@@ -12,6 +12,7 @@ struct fake_sink {
 	struct bcrawl_sink sink; /* give &s.sink and s */
 	struct fake_series {
 		char *name; /* with labels */
+		uint64_t hash; /* of the name: thousands are compared with thousands */
 		double value;
 	} *series;
 	size_t n, cap;
