@@ -215,6 +215,13 @@ static void on_end(void *user, const struct bcrawl_summary *sum)
 	a->valid = took > a->interval ? took : a->interval;
 }
 
+static void on_host(void *user, struct bcrawl_host *h)
+{
+	const struct account *a = user;
+
+	h->withheld_values = a->skipped.count;
+}
+
 /* ---- the crawl thread --------------------------------------------------------------------- */
 
 static struct timespec seconds(double s)
@@ -282,7 +289,7 @@ static int asked_to_stop(void *user)
 static void *crawl_thread(void *arg)
 {
 	static const struct bcrawl_sink sink = {
-		.size = sizeof(sink), .sample = on_sample, .end = on_end};
+		.size = sizeof(sink), .sample = on_sample, .end = on_end, .host = on_host};
 	struct account *a = arg;
 
 	while (wait_due(a)) {

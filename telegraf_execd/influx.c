@@ -42,14 +42,31 @@ static bool put(struct influx *in, size_t limit, const char *text, size_t n)
 	return true;
 }
 
+static bool is_escaped(char c)
+{
+	return c == ',' || c == '=' || c == ' ';
+}
+
 /* The sample's contract rules control characters out. Should one come all the same it becomes a
  * blank: tab and the line ends cannot be written in a tag at all, not even escaped. */
+static char printable(char c)
+{
+	return (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c;
+}
+
 static bool put_tag_value(struct influx *in, size_t limit, const char *text, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		char c = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+	bool escaped = false;
 
-		if ((c == ',' || c == '=' || c == ' ') && !put(in, limit, "\\", 1))
+	for (size_t i = 0; i < n; i++)
+		escaped |= is_escaped(printable(text[i]));
+	for (size_t i = 0; i < n; i++) {
+		char c = printable(text[i]);
+
+		/* Telegraf makes a quote of a backslash and a quote, but only in a value in which
+		 * it finds one of the other escapes: there the backslash has to be there twice. */
+		if ((is_escaped(c) || (escaped && c == '\\' && text[i + 1] == '"')) &&
+		    !put(in, limit, "\\", 1))
 			return false;
 		if (!put(in, limit, &c, 1))
 			return false;

@@ -106,11 +106,20 @@ static int print_kept(struct once *o)
 	return rc == 0 ? out_flush(&o->out, -1) : -1;
 }
 
+static void on_host(void *user, struct bcrawl_host *h)
+{
+	const struct once *o = user;
+
+	h->withheld_values = o->lines.dropped;
+}
+
 static int run(struct once *o, struct bcrawl *crawler)
 {
-	static const struct bcrawl_sink sink = {
-		.size = sizeof(sink), .sample = on_sample, .progress = on_progress, .end = on_end
-	};
+	static const struct bcrawl_sink sink = { .size = sizeof(sink),
+		                                 .sample = on_sample,
+		                                 .progress = on_progress,
+		                                 .end = on_end,
+		                                 .host = on_host };
 	struct bcrawl_error err = { .size = sizeof(err) };
 	unsigned long errors = o->log->errors;
 	int rc = bcrawl_run(crawler, &sink, o, &err);

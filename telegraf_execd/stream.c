@@ -30,6 +30,8 @@ struct stream {
 	struct out out;
 	struct lines lines;
 	double min_interval;
+	unsigned long dropped_before; /* values, when the crawl began */
+	unsigned long ignored_told;   /* triggers, to the crawl before */
 	bool leaving;
 };
 
@@ -118,12 +120,22 @@ static void on_end(void *user, const struct bcrawl_summary *sum)
 	         sum->devices, sum->fleets, sum->requests, sum->duration_s);
 }
 
+static void on_host(void *user, struct bcrawl_host *h)
+{
+	struct stream *s = user;
+
+	h->withheld_values = s->lines.dropped - s->dropped_before;
+	h->ignored_triggers = s->pace.ignored - s->ignored_told;
+	s->ignored_told = s->pace.ignored;
+}
+
 static void crawl(struct stream *s)
 {
 	static const struct bcrawl_sink sink = {
-		.size = sizeof(sink), .sample = on_sample, .end = on_end
+		.size = sizeof(sink), .sample = on_sample, .end = on_end, .host = on_host
 	};
 
+	s->dropped_before = s->lines.dropped;
 	pace_crawl_begins(&s->pace, monotonic_ms());
 	/* The crawler has said in the log what there is to say about a failure. */
 	(void)bcrawl_run(s->crawler, &sink, s, NULL);

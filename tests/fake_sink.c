@@ -98,7 +98,7 @@ static int on_sample(void *user, const struct bcrawl_sample *r)
 		assert_true(has_label(r, "account", BCRAWL_ROLE_ACCOUNT));
 	else
 		assert_true(has_label(r, "fleet", BCRAWL_ROLE_FLEET));
-	if (r->scope == BCRAWL_SCOPE_DEVICE)
+	if (r->scope == BCRAWL_SCOPE_DEVICE || r->scope == BCRAWL_SCOPE_SERVICE)
 		assert_true(has_label(r, "device_uuid", BCRAWL_ROLE_DEVICE));
 	if (s->time_ms)
 		assert_int_equal(r->time_ms, s->time_ms);
@@ -135,13 +135,27 @@ static void on_end(void *user, const struct bcrawl_summary *sum)
 	s->summary = *sum;
 }
 
+static void on_host(void *user, struct bcrawl_host *h)
+{
+	struct fake_sink *s = user;
+
+	s->hosts++;
+	assert_int_equal(h->size, sizeof(*h));
+	assert_int_equal(h->withheld_values, 0);
+	assert_int_equal(h->ignored_triggers, 0);
+	s->records_at_host = s->records;
+	h->withheld_values = s->host.withheld_values;
+	h->ignored_triggers = s->host.ignored_triggers;
+}
+
 void fake_sink_init(struct fake_sink *s)
 {
 	*s = (struct fake_sink){
 		.sink = { .size = sizeof(s->sink),
 		          .sample = on_sample,
 		          .progress = on_progress,
-		          .end = on_end },
+		          .end = on_end,
+		          .host = on_host },
 	};
 }
 
@@ -151,7 +165,7 @@ void fake_sink_clear(struct fake_sink *s)
 		free(s->series[i].name);
 	s->n = s->records = s->duplicates = s->progresses = 0;
 	s->time_ms = 0;
-	s->ends = 0;
+	s->ends = s->hosts = 0;
 	s->summary = (struct bcrawl_summary){ 0 };
 	s->progress = (struct bcrawl_progress){ 0 };
 }

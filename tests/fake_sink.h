@@ -23,6 +23,9 @@ struct fake_sink {
 	int rc;
 	int ends;               /* calls of end */
 	struct bcrawl_summary summary;
+	struct bcrawl_host host; /* what it tells of itself */
+	int hosts;              /* calls of host */
+	size_t records_at_host; /* records that had come by the last */
 	size_t progresses;
 	struct bcrawl_progress progress; /* the last one */
 	int progress_rc;

@@ -83,6 +83,7 @@ struct fake_world {
 	const struct fake_device *devices; /* by rising id */
 	size_t device_count;
 	const char *lacks;   /* blank-separated fields that it does not have */
+	bool v6;             /* speaks version 6 of the API alone; /v7/ is for a rule to refuse */
 };
 
 /* What the world answers: user is a struct fake_world. NULL for a field that it lacks. */

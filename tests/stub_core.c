@@ -29,12 +29,12 @@ _Static_assert(ARRAY_LEN(options) <= OPTIONS_MAX, "config.values holds them all"
 #define GAUGE_ROW(name, scope)                                                                     \
 	{                                                                                          \
 		name, scope, BCRAWL_GAUGE, BCRAWL_UNIT_ONE, BCRAWL_SET_LEAN, 0, "", "", "Help.",   \
-			NULL                                                                       \
+			"", NULL                                                                   \
 	}
 #define COUNTER_ROW(name, scope)                                                                   \
 	{                                                                                          \
 		name, scope, BCRAWL_COUNTER, BCRAWL_UNIT_ONE, BCRAWL_SET_LEAN, 1, "", "", "Help.", \
-			NULL                                                                       \
+			"", NULL                                                                   \
 	}
 
 static const struct bcrawl_metric metrics[] = {

@@ -135,6 +135,27 @@ static int crawl_unspeakable(struct bcrawl *c, const struct bcrawl_sink *sink, v
 	return end(&o, BCRAWL_OK, 1);
 }
 
+/* What the agent says of itself, asked as the core asks: before the crawl's own records. */
+static struct bcrawl_host told[4];
+
+/* As many values that cannot be given as there were crawls before, and one that can. */
+static int crawl_and_ask(struct bcrawl *c, const struct bcrawl_sink *sink, void *user)
+{
+	unsigned n = stub_crawl_number(c) - 1;
+	struct out o = {sink, user, 1000000000000 + n};
+	struct bcrawl_host h = {.size = sizeof(h)};
+
+	for (unsigned i = 0; i < n; i++)
+		emit(&o, "balena_device_heat", (double)NAN, 2,
+		     LABELS(FLEET("acme/gw"), DEVICE("d1")));
+	emit(&o, "balena_device_heat", 1.5, 2, LABELS(FLEET("acme/gw"), DEVICE("good")));
+	if (sink->size >= sizeof(*sink) && sink->host)
+		sink->host(user, &h);
+	told[n] = h;
+	emit(&o, "balena_crawl_success", 1, 1, LABELS(ACCOUNT("good")));
+	return end(&o, BCRAWL_OK, 1);
+}
+
 /* Three crawls: the clock goes back before the second, which takes longer than the interval. */
 static int crawl_golden(struct bcrawl *c, const struct bcrawl_sink *sink, void *user)
 {
@@ -399,6 +420,24 @@ static void test_what_would_break_a_scrape_is_skipped(void **state)
 			    "number (this is said once)\n");
 }
 
+static void test_the_core_learns_what_was_skipped(void **state)
+{
+	(void)state;
+	memset(told, 0xff, sizeof(told));
+	start(MIN_GOOD, crawl_and_ask);
+	for (unsigned n = 1; n <= 4; n++) {
+		assert_int_equal(fake_read("balena/good"), 0);
+		assert_true(stub_wait_ended(n, LONG_MS));
+	}
+	shut_down_promptly();
+	/* Of each crawl by itself; collectd's triggers are all followed. */
+	for (unsigned n = 0; n < 4; n++) {
+		assert_int_equal(told[n].withheld_values, n);
+		assert_int_equal(told[n].ignored_triggers, 0);
+		assert_int_equal(told[n].size, sizeof(told[n]));
+	}
+}
+
 static void test_triggers_during_a_crawl_are_one(void **state)
 {
 	(void)state;
@@ -500,6 +539,7 @@ int main(void)
 		TEST(test_types_are_registered),
 		TEST(test_values_are_the_golden_ones),
 		TEST(test_what_would_break_a_scrape_is_skipped),
+		TEST(test_the_core_learns_what_was_skipped),
 		TEST(test_triggers_during_a_crawl_are_one),
 		TEST(test_no_crawl_without_a_trigger),
 		TEST(test_accounts_crawl_side_by_side),

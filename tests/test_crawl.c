@@ -124,7 +124,7 @@ static void env_init(struct env *e, const char *name, const char *const *options
 	fake_init(&e->net);
 	fake_install(&e->net, e->c);
 	e->world = (struct fake_world){ small_fleets, LEN(small_fleets), small_devices,
-		                        LEN(small_devices), CLOUD_FIELDS };
+		                        LEN(small_devices), CLOUD_FIELDS, false };
 	e->net.answer = fake_world_answer;
 	e->net.answer_user = &e->world;
 	fake_sink_init(&e->sink);
@@ -158,6 +158,7 @@ static int run(struct env *e)
 }
 
 #define CRAWL(metric) "balena_crawl_" metric "{account=\"default\"}"
+#define WITHHELD(reason) "balena_crawl_withheld_values{account=\"default\",reason=\"" reason "\"}"
 #define API(metric) "balena_api_" metric "{account=\"default\"}"
 
 static double value(const struct env *e, const char *series)
@@ -221,6 +222,14 @@ static void check_crawl_samples(const struct env *e, int success)
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_info{account=\"default\",version=\""), 1);
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_api_requests_total{"), 8);
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_api_rejected_values_total{"), 4);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_withheld_values{"), 5);
+	CHECK_NUM(e->name, value(e, WITHHELD("agent")), 0);
+	CHECK_NUM(e->name, value(e, CRAWL("ignored_triggers")), 0);
+	CHECK_NUM(e->name, value(e, "balena_shard_moves_total{account=\"default\"}"), 0);
+	CHECK_NUM(e->name, value(e, "balena_shard_membership_errors_total{account=\"default\"}"), 0);
+	/* Told of a crawl whose list was read. */
+	CHECK_INT(e->name, isnan(value(e, CRAWL("detail_reduced"))), isnan(value(e, CRAWL("fleets"))));
+	CHECK_INT(e->name, e->sink.hosts, 1);
 	CHECK(e->name, !isnan(value(e, API("retries_total"))));
 }
 
@@ -533,7 +542,8 @@ static void many(struct env *e)
 	}
 	for (int i = 0; i < 4; i++)
 		many_devices[MANY + i] = (struct fake_device){ 301 + i, MANY, i < 2 ? DOWN : UNBORN };
-	e->world = (struct fake_world){ many_fleets, MANY, many_devices, LEN(many_devices), CLOUD_FIELDS };
+	e->world = (struct fake_world){ many_fleets, MANY, many_devices, LEN(many_devices), CLOUD_FIELDS,
+		                        false };
 }
 
 /* What goes wrong with one group, or with all; the code if all fleets fail. */
@@ -1289,34 +1299,232 @@ static void test_fleets_vanish(void **state)
 
 static void test_versions(void **state)
 {
+	struct env e;
+
+	(void)state;
+	env_init(&e, "no balena API at all", NULL);
+	fake_rule(&e.net, (struct fake_rule){ .match = "/v6/device?$select=id&$top=0", .times = 1,
+	                                      .status = 404, .body = "" });
+	fake_rule(&e.net, (struct fake_rule){ .match = "/v7/", .times = 1, .status = 404, .body = "" });
+	assert_int_equal(run(&e), BCRAWL_E_REQUEST);
+	CHECK(e.err.message, strstr(e.err.message, "is no balena API") != NULL);
+	CHECK(e.err.message, strstr(e.err.message, "https://api.balena-cloud.com") != NULL);
+	assert_int_equal(e.net.log_count, 2);
+	check_crawl_samples(&e, 0);
+	CHECK("api_version", isnan(value(&e, CRAWL("api_version"))));
+	env_fini(&e);
+}
+
+/* The devices of small_devices as version 6 tells them. */
+#define FOLLOWS "\"should_be_running__release\":null,"
+#define UP6                                                                                        \
+	TYPE RUNS(2, "1.1.0") FOLLOWS                                                               \
+	"\"overall_status\":\"idle\",\"is_connected_to_vpn\":true,"                                 \
+	"\"api_heartbeat_state\":\"online\",\"last_connectivity_event\":\"2026-11-23T06:18:44.000Z\"," \
+	"\"last_vpn_event\":\"2026-11-23T06:18:44.000Z\",\"memory_usage\":500,\"memory_total\":1000,"  \
+	"\"cpu_temp\":50,\"is_undervolted\":true,\"update_status\":\"done\",\"device_name\":\"up\""
+#define BEATS6                                                                                     \
+	TYPE RUNS(1, "1.0.0") FOLLOWS                                                               \
+	"\"overall_status\":\"idle\",\"is_connected_to_vpn\":false,"                                \
+	"\"api_heartbeat_state\":\"timeout\",\"last_connectivity_event\":null,\"cpu_temp\":70,"     \
+	"\"is_undervolted\":false,\"device_name\":\"beats\""
+#define DOWN6                                                                                      \
+	TYPE RUNS(1, "1.0.0") FOLLOWS                                                               \
+	"\"overall_status\":\"offline\",\"is_connected_to_vpn\":false,"                             \
+	"\"api_heartbeat_state\":\"offline\",\"last_connectivity_event\":\"2026-11-23T06:18:51.000Z\"," \
+	"\"last_vpn_event\":\"2026-11-23T06:18:51.000Z\",\"memory_usage\":900,\"memory_total\":1000,"  \
+	"\"cpu_temp\":90,\"is_undervolted\":true,\"update_status\":\"done\",\"device_name\":\"down\""
+
+static const struct fake_device devices_of_v6[] = {
+	{ 1, 1, UP6 }, { 2, 1, UP6 },    { 3, 2, DOWN6 },   { 5, 1, DOWN6 },
+	{ 8, 2, BEATS6 }, { 9, 1, UNBORN }, { 12, 0, UNBORN },
+};
+
+static void env_init_v6(struct env *e, const char *name, const char *const *options)
+{
+	env_init(e, name, options);
+	e->world.v6 = true;
+	e->world.devices = devices_of_v6;
+	fake_rule(&e->net, (struct fake_rule){ .match = "/v7/", .status = 404, .body = "" });
+}
+
+/* All samples but those that tell how they were got. */
+static char *text_of_any_version(const struct env *e)
+{
+	static const char *const how[] = { "balena_api_", "balena_crawl_duration_seconds",
+		                           "balena_crawl_last_success_timestamp_seconds",
+		                           "balena_crawl_api_version" };
+	char *text = fake_sink_text(&e->sink), *out = text, *line, *rest = text;
+
+	while ((line = strtok_r(rest, "\n", &rest))) {
+		bool skip = false;
+
+		for (size_t i = 0; i < LEN(how); i++)
+			skip |= strncmp(line, how[i], strlen(how[i])) == 0;
+		if (skip)
+			continue;
+		memmove(out, line, strlen(line));
+		out += strlen(line);
+		*out++ = '\n';
+	}
+	*out = '\0';
+	return text;
+}
+
+/* The same account told by version 6 gives the same samples: what version 7 alone can tell is not
+ * in it. */
+static void test_v6(void **state)
+{
+	static const char *const details[][3] = { { "detail", "devices", NULL }, { "detail", "fleets", NULL },
+		                                  { "detail", "services", NULL } };
+
+	(void)state;
+	for (size_t i = 0; i < LEN(details); i++) {
+		struct env e;
+		char *v7, *v6;
+
+		env_init(&e, "v7", details[i]);
+		assert_int_equal(run(&e), 0);
+		v7 = text_of_any_version(&e);
+		assert_int_equal(fake_count(&e.net, "/v6/"), 0);
+		CHECK_NUM("version", value(&e, CRAWL("api_version")), 7);
+		env_fini(&e);
+
+		env_init_v6(&e, "v6", details[i]);
+		assert_int_equal(run(&e), 0);
+		v6 = text_of_any_version(&e);
+		CHECK_STR(details[i][1], v6, v7);
+		CHECK_NUM("version", value(&e, CRAWL("api_version")), 6);
+		CHECK_NUM("token", value(&e, CRAWL("token_valid")), 1);
+		check_crawl_samples(&e, 1);
+		assert_int_equal(e.log_lines, 0);
+		assert_int_equal(fake_count(&e.net, "/v7/"), 1);
+		/* And it is known the next time. */
+		fake_forget(&e.net);
+		assert_int_equal(run(&e), 0);
+		assert_int_equal(fake_count(&e.net, "/v7/"), 0);
+		assert_int_equal(fake_count(&e.net, "&$top=0"), 0);
+		CHECK_NUM("version", value(&e, CRAWL("api_version")), 6);
+		env_fini(&e);
+		free(v7);
+		free(v6);
+	}
+}
+
+/* What version 6 tells by other fields is asked for, what it has not is not: fake_transport.c. */
+static void test_v6_fields(void **state)
+{
 	static const struct {
-		const char *name;
-		struct fake_rule v6;
-		int code;
-		const char *says; /* part of the message */
+		const char *metrics, *select;
 	} cases[] = {
-		{ "v6 only", { .body = "{\"d\":[]}" }, BCRAWL_E_REQUEST, "speaks only version 6 of the balena API" },
-		{ "no balena API at all", { .status = 404, .body = "" }, BCRAWL_E_REQUEST, "is no balena API" },
+		{ "balena_device_status_code",
+		  "/v6/device?$select=id,uuid,belongs_to__application,is_connected_to_vpn,api_heartbeat_state,"
+		  "overall_status&$filter" },
+		{ "balena_device_pinned",
+		  "/v6/device?$select=id,uuid,belongs_to__application,should_be_running__release&$filter" },
+		{ "balena_fleet_devices_pinned",
+		  "/v6/device?$select=id,uuid,belongs_to__application,should_be_running__release&$filter" },
+		{ "balena_device_heartbeat_changed_timestamp_seconds",
+		  "/v6/device?$select=id,uuid,belongs_to__application&$filter" },
+		{ "balena_device_supervisor_update_pending",
+		  "/v6/device?$select=id,uuid,belongs_to__application,supervisor_version&$filter" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {
-		struct fake_rule v6 = cases[i].v6;
+		const char *const options[] = { BCRAWL_KEY_METRICS, cases[i].metrics, NULL };
+		const char *target;
 		struct env e;
 
-		env_init(&e, cases[i].name, NULL);
-		v6.match = "/v6/device?$select=id&$top=0";
-		v6.times = 1;
-		fake_rule(&e.net, v6);
-		fake_rule(&e.net, (struct fake_rule){ .match = "/v7/", .times = 1, .status = 404, .body = "" });
-		CHECK_INT(cases[i].name, run(&e), cases[i].code);
-		CHECK(e.err.message, strstr(e.err.message, cases[i].says) != NULL);
-		CHECK(e.err.message, strstr(e.err.message, "https://api.balena-cloud.com") != NULL);
-		CHECK_INT(cases[i].name, e.net.log_count, 2);
-		check_crawl_samples(&e, 0);
-		CHECK(cases[i].name, isnan(value(&e, CRAWL("api_version"))));
+		env_init_v6(&e, cases[i].metrics, options);
+		CHECK_INT(cases[i].metrics, run(&e), 0);
+		target = fake_target(&e.net, DEVICES, 0);
+		CHECK(target, strncmp(target, cases[i].select, strlen(cases[i].select)) == 0);
 		env_fini(&e);
 	}
+}
+
+/* Pinned devices have a target of their own. */
+static void test_v6_pinned(void **state)
+{
+	static const char *const options[] = { BCRAWL_KEY_METRICS, "balena_device_pinned "
+		                               "balena_device_on_target_release balena_fleet_devices_*", NULL };
+	static const struct fake_device devices[] = {
+		{ 1, 1, RUNS(2, "1.1.0") "\"should_be_running__release\":null" },
+		{ 2, 1, RUNS(1, "1.0.0") "\"should_be_running__release\":null" },
+		{ 3, 1, RUNS(1, "1.0.0") "\"should_be_running__release\":{\"__id\":1}" },
+		{ 4, 3, RUNS(1, "1.0.0") "\"should_be_running__release\":null" },
+		{ 5, 0, RUNS(1, "1.0.0") "\"should_be_running__release\":{\"__id\":1}" },
+		{ 6, 0, RUNS(1, "1.0.0") "\"should_be_running__release\":null" },
+	};
+	static const struct {
+		const char *fleet, *uuid;
+		double pinned, on_target;
+	} want[] = {
+		{ "acme/a", "u1", 0, 1 }, { "acme/a", "u2", 0, 0 }, { "acme/a", "u3", 1, 1 },
+		{ "acme/empty", "u4", 0, (double)NAN }, { "none", "u5", 1, 1 }, { "none", "u6", 0, (double)NAN },
+	};
+	struct env e;
+
+	(void)state;
+	env_init_v6(&e, "pinned", options);
+	e.world.devices = devices;
+	e.world.device_count = LEN(devices);
+	assert_int_equal(run(&e), 0);
+	for (size_t i = 0; i < LEN(want); i++) {
+		char more[64];
+
+		snprintf(more, sizeof(more), ",device_uuid=\"%s\"", want[i].uuid);
+		CHECK_NUM(want[i].uuid, fleet_value(&e, "balena_device_pinned", want[i].fleet, more), want[i].pinned);
+		CHECK_NUM(want[i].uuid, fleet_value(&e, "balena_device_on_target_release", want[i].fleet, more),
+		          want[i].on_target);
+	}
+	CHECK_NUM("pinned", fleet_value(&e, "balena_fleet_devices_pinned", "acme/a", ""), 1);
+	CHECK_NUM("on target", fleet_value(&e, "balena_fleet_devices_by_rollout", "acme/a",
+	                                   ",rollout=\"on_target\""), 2);
+	CHECK_NUM("pending", fleet_value(&e, "balena_fleet_devices_by_rollout", "acme/a",
+	                                 ",rollout=\"pending_offline\""), 1);
+	env_fini(&e);
+}
+
+/* In version 7 the server tells each device's target: none is none, whatever the fleet's is. */
+static void test_v7_target(void **state)
+{
+	static const struct fake_device devices[] = {
+		{ 1, 1, RUNS(2, "1.1.0") "\"should_be_running__release\":null" },
+		{ 2, 1, RUNS(2, "1.1.0") "\"should_be_running__release\":{\"__id\":2}" },
+	};
+	struct env e;
+
+	(void)state;
+	env_init(&e, "v7 target", NULL);
+	e.world.devices = devices;
+	e.world.device_count = LEN(devices);
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("none", fleet_value(&e, "balena_device_on_target_release", "acme/a", ",device_uuid=\"u1\""),
+	          (double)NAN);
+	CHECK_NUM("told", fleet_value(&e, "balena_device_on_target_release", "acme/a", ",device_uuid=\"u2\""), 1);
+	CHECK_NUM("unknown", fleet_value(&e, "balena_fleet_devices_by_rollout", "acme/a", ",rollout=\"unknown\""), 1);
+	env_fini(&e);
+}
+
+/* A server that learns version 7 is spoken to in it, an hour later at the latest. */
+static void test_v6_grows_up(void **state)
+{
+	struct env e;
+
+	(void)state;
+	env_init_v6(&e, "grows up", NULL);
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("before", value(&e, CRAWL("api_version")), 6);
+	fake_forget(&e.net);
+	e.world.v6 = false;
+	e.world.devices = small_devices;
+	e.net.mono_ms += BCI_PROBE_TTL_MS;
+	assert_int_equal(run(&e), 0);
+	check_small(&e);
+	assert_int_equal(fake_count(&e.net, "/v6/"), 0);
+	env_fini(&e);
 }
 
 static void test_probes(void **state)
@@ -1471,7 +1679,7 @@ static void test_detail_fleets_activation(void **state)
 
 	(void)state;
 	env_init(&e, "activation", options);
-	e.world = (struct fake_world){ small_fleets, 1, devices, LEN(devices), "" };
+	e.world = (struct fake_world){ small_fleets, 1, devices, LEN(devices), "", false };
 	assert_int_equal(run(&e), 0);
 	assert_int_equal(fake_count(&e.net, "/v7/application?"), 5);
 	CHECK_NUM("all", fleet_value(&e, "balena_fleet_devices", "acme/a", ""), 6);
@@ -1514,8 +1722,12 @@ static void test_detail_fleets_odd(void **state)
 		          cases[i].partition ? 4 : 0);
 		CHECK_INT(cases[i].name,
 		          fake_sink_count(&e.sink, "balena_fleet_devices_by_connection{fleet=\"acme/b\""), 4);
+		CHECK_NUM(cases[i].name, value(&e, WITHHELD("inconsistent")), cases[i].partition ? 0 : 4);
 		CHECK_NUM(cases[i].name, fleet_value(&e, "balena_fleet_devices", "acme/a", ""), 4);
 		CHECK_INT(cases[i].name, fake_sink_count(&e.sink, "balena_fleet_devices{"), 3);
+		/* It is the number of one crawl, no counter. */
+		assert_int_equal(run(&e), 0);
+		CHECK_NUM(cases[i].name, value(&e, WITHHELD("inconsistent")), 0);
 		env_fini(&e);
 	}
 }
@@ -1846,6 +2058,672 @@ static void test_metrics_option(void **state)
 	env_fini(&e);
 }
 
+/* ---- which fleets and devices ---- */
+
+#define ORGANIZATION(handle)                                                                       \
+	"\"organization\":[{\"handle\":\"" handle "\"}],\"should_be_running__release\":[]"
+
+static const struct fake_fleet two_organizations[] = {
+	{ 1, "acme/a", ORGANIZATION("acme") },
+	{ 2, "zoo/b", ORGANIZATION("zoo") },
+	{ 3, "acorn/c", ORGANIZATION("acorn") },
+};
+
+/* A line that says which patterns match nothing, once. */
+static void test_organizations(void **state)
+{
+	static const struct {
+		const char *name, *options[9];
+		const char *filter; /* the fleets asked for */
+		bool orphans;
+		double unmatched;
+		const char *says;   /* NULL: nothing */
+	} cases[] = {
+		{ "one", { "organization", "zoo" }, "in%20(2)", false, 0, NULL },
+		{ "globs", { "organization", "ac*" }, "in%20(1,3)", false, 0, NULL },
+		{ "all but one", { "exclude-organization", "acme" }, "in%20(2,3)", true, 0, NULL },
+		{ "settings add up", { "organization", "zoo", "organization", "acme" }, "in%20(1,2)", false, 0, NULL },
+		{ "both kinds", { "organization", "ac*", "fleet", "*/c" }, "in%20(3)", false, 0, NULL },
+		{ "that of no fleet", { "organization", "none zoo" }, "in%20(2)", true, 0, NULL },
+		{ "one that is not there", { "organization", "zoo nobody" }, "in%20(2)", false, 1, "nobody" },
+		{ "all kinds, in their order",
+		  { "fleet", "zoo/* f/1", "exclude-fleet", "f/2", "organization", "zoo o1", "exclude-organization", "o2,o3" },
+		  "in%20(2)", false, 5, "f/1, f/2, o1, o2, o3" },
+		{ "a slug is no handle", { "organization", "zoo zoo/b" }, "in%20(2)", false, 1, "zoo/b" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		char line[256];
+		struct env e;
+
+		env_init(&e, cases[i].name, cases[i].options);
+		e.world.fleets = two_organizations;
+		CHECK_INT(cases[i].name, run(&e), 0);
+		CHECK(cases[i].name, strstr(fake_target(&e.net, DEVICES, 0), cases[i].filter) != NULL);
+		CHECK_INT(cases[i].name, fake_count(&e.net, ORPHANS), cases[i].orphans);
+		CHECK_NUM(cases[i].name, value(&e, CRAWL("unmatched_patterns")), cases[i].unmatched);
+		snprintf(line, sizeof(line), "configured patterns that match nothing: %s",
+		         cases[i].says ? cases[i].says : "");
+		CHECK_INT(cases[i].name, e.log_lines, cases[i].says != NULL);
+		if (cases[i].says)
+			CHECK_STR(cases[i].name, e.log[0], line);
+		/* The same is not said again, but counted. */
+		CHECK_INT(cases[i].name, run(&e), 0);
+		CHECK_INT(cases[i].name, e.log_lines, cases[i].says != NULL);
+		CHECK_NUM(cases[i].name, value(&e, CRAWL("unmatched_patterns")), cases[i].unmatched);
+		env_fini(&e);
+	}
+}
+
+/* What was said is said again when it has changed. */
+static void test_unmatched_changes(void **state)
+{
+	static const char *const options[] = { "fleet", "acme/* zoo/* acorn/*", NULL };
+	struct env e;
+
+	(void)state;
+	env_init(&e, "changes", options);
+	e.world.fleets = two_organizations;
+	assert_int_equal(run(&e), 0);
+	assert_int_equal(e.log_lines, 0);
+	e.world.fleet_count = 2;
+	assert_int_equal(run(&e), 0);
+	assert_int_equal(e.log_lines, 1);
+	CHECK("one", strstr(e.log[0], ": acorn/*") != NULL);
+	e.world.fleet_count = 1;
+	assert_int_equal(run(&e), 0);
+	assert_int_equal(e.log_lines, 2);
+	CHECK("two", strstr(e.log[1], ": zoo/*, acorn/*") != NULL);
+	CHECK_NUM("two", value(&e, CRAWL("unmatched_patterns")), 2);
+	/* Where there is no fleet at all, that is the trouble. */
+	e.world.fleet_count = 0;
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("none", value(&e, CRAWL("unmatched_patterns")), 0);
+	assert_int_equal(e.log_lines, 2);
+	env_fini(&e);
+}
+
+static void test_archived(void **state)
+{
+	static const char *const options[] = { "archived-fleets", "true", NULL };
+	static const struct fake_fleet fleets[] = {
+		{ 1, "acme/a", FLEET },
+		{ 2, "acme/b", FLEET ",\"is_archived\":true" },
+	};
+
+	(void)state;
+	for (int archived = 0; archived < 2; archived++) {
+		struct env e;
+
+		env_init(&e, archived ? "archived" : "not archived", archived ? options : NULL);
+		e.world.fleets = fleets;
+		e.world.fleet_count = LEN(fleets);
+		assert_int_equal(run(&e), 0);
+		CHECK_NUM(e.name, value(&e, CRAWL("fleets")), archived ? 2 : 1);
+		CHECK_INT(e.name, fake_count(&e.net, "is_archived%20eq%20false"), !archived);
+		CHECK_INT(e.name, fake_sink_count(&e.sink, "balena_device_info{fleet=\"acme/b\""), archived ? 2 : 0);
+		env_fini(&e);
+	}
+}
+
+#define BERLIN ",\"device_tag\":[{\"tag_key\":\"site\",\"value\":\"berlin\"}]"
+#define LYON ",\"device_tag\":[{\"tag_key\":\"site\",\"value\":\"lyon\"}]"
+
+static const struct fake_device tagged_devices[] = {
+	{ 1, 1, UP BERLIN }, { 2, 1, UP LYON }, { 3, 2, DOWN }, { 5, 1, DOWN BERLIN },
+	{ 8, 2, BEATS LYON }, { 9, 1, UNBORN }, { 12, 0, UNBORN BERLIN },
+};
+
+/* Only devices with the tag, in rows, counts and sums alike. */
+static void test_device_tag(void **state)
+{
+	static const struct {
+		const char *name, *tag, *detail;
+		double a, a_connected, b; /* devices */
+		size_t orphans;
+		double unmatched;
+	} cases[] = {
+		{ "a key", "site", "devices", 3, 2, 1, 1, 0 },
+		{ "a key and its value", "site=berlin", "devices", 2, 1, 0, 1, 0 },
+		{ "another value", "site=lyon", "devices", 1, 1, 1, 0, 0 },
+		{ "no such value", "site=paris", "devices", 0, 0, 0, 0, 1 },
+		{ "no such key", "sit", "devices", 0, 0, 0, 0, 1 },
+		{ "counted", "site", "fleets", 3, 2, 1, 0, 0 },
+		{ "counted, a key and its value", "site=berlin", "fleets", 2, 1, 0, 0, 0 },
+		{ "counted, no such key", "sit", "fleets", 0, 0, 0, 0, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const char *const options[] = { "device-tag", cases[i].tag, "detail", cases[i].detail, NULL };
+		bool devices = strcmp(cases[i].detail, "devices") == 0;
+		struct env e;
+
+		env_init(&e, cases[i].name, options);
+		e.world.devices = tagged_devices;
+		CHECK_INT(cases[i].name, run(&e), 0);
+		CHECK_NUM(cases[i].name, fleet_value(&e, "balena_fleet_devices", "acme/a", ""), cases[i].a);
+		CHECK_NUM(cases[i].name, fleet_value(&e, "balena_fleet_devices", "acme/b", ""), cases[i].b);
+		CHECK_NUM(cases[i].name, fleet_value(&e, "balena_fleet_devices_by_connection", "acme/a",
+		                                     ",connection=\"connected\""), cases[i].a_connected);
+		CHECK_INT(cases[i].name, fake_sink_count(&e.sink, "balena_device_info{fleet=\"acme/a\""),
+		          devices ? (long long)cases[i].a : 0);
+		CHECK_INT(cases[i].name, fake_sink_count(&e.sink, "balena_device_info{fleet=\"none\""),
+		          cases[i].orphans);
+		CHECK_NUM(cases[i].name, value(&e, CRAWL("unmatched_patterns")), cases[i].unmatched);
+		CHECK_INT(cases[i].name, e.log_lines, cases[i].unmatched > 0);
+		if (cases[i].unmatched > 0)
+			CHECK(e.log[0], strstr(e.log[0], cases[i].tag) != NULL);
+		/* All requests for rows or counts are for these. */
+		CHECK_INT(cases[i].name, fake_count(&e.net, "device_tag/any(t:t/tag_key%20eq%20'"),
+		          fake_count(&e.net, "$filter"));
+		env_fini(&e);
+	}
+}
+
+/* A tag that only a device of no fleet carries matches something; a check takes no line away from
+ * the crawl that comes after it. */
+static void test_device_tag_said(void **state)
+{
+	static const char *const orphan[] = { "device-tag", "only=here", NULL };
+	static const char *const nobody[] = { "device-tag", "no=where", NULL };
+	static const struct fake_device devices[] = {
+		{ 1, 1, UP },
+		{ 12, 0, UNBORN ",\"device_tag\":[{\"tag_key\":\"only\",\"value\":\"here\"}]" },
+	};
+	struct env e;
+
+	(void)state;
+	env_init(&e, "of no fleet", orphan);
+	e.world.devices = devices;
+	e.world.device_count = LEN(devices);
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("devices", fake_sink_count(&e.sink, "balena_device_info{"), 1);
+	CHECK_NUM("unmatched", value(&e, CRAWL("unmatched_patterns")), 0);
+	CHECK_INT("log", e.log_lines, 0);
+	env_fini(&e);
+
+	env_init(&e, "check, then crawl", nobody);
+	assert_int_equal(bcrawl_check(e.c, NULL, NULL, &e.err), 0);
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("unmatched", value(&e, CRAWL("unmatched_patterns")), 1);
+	CHECK_INT("log", e.log_lines, 1);
+	env_fini(&e);
+}
+
+/* A group of several ranges: the ids, too, are of those devices. */
+static void test_device_tag_ranges(void **state)
+{
+	static const char *const options[] = { "device-tag", "site", "page-size", "1", NULL };
+	struct env e;
+
+	(void)state;
+	env_init(&e, "ranges", options);
+	e.world.devices = tagged_devices;
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("ids", fake_count(&e.net, IDS), 1);
+	/* 4 devices of fleets, one each. */
+	CHECK_INT("ranges", fake_count(&e.net, DEVICES), 1 + 4);
+	CHECK_INT("devices", fake_sink_count(&e.sink, "balena_device_info{"), 5);
+	CHECK_NUM("devices", value(&e, CRAWL("devices")), 5);
+	env_fini(&e);
+}
+
+static void test_info_tags(void **state)
+{
+	static const char *const options[] = { "info-tags", "site", "info-tags", "Env", NULL };
+	static const struct fake_fleet fleets[] = {
+		{ 1, "acme/a", FLEET ",\"application_tag\":[{\"tag_key\":\"Env\",\"value\":\"prod\"}]" },
+		{ 2, "acme/b", FLEET ",\"application_tag\":[]" },
+	};
+	struct env e;
+
+	(void)state;
+	env_init(&e, "info tags", options);
+	e.world.fleets = fleets;
+	e.world.fleet_count = LEN(fleets);
+	e.world.devices = tagged_devices;
+	assert_int_equal(run(&e), 0);
+	CHECK("list", strstr(fake_target(&e.net, LIST, 0),
+	                     "application_tag($select=tag_key,value;$filter=tag_key%20in%20('site','Env'))") != NULL);
+	CHECK("devices", strstr(fake_target(&e.net, DEVICES, 0),
+	                        "device_tag($select=tag_key,value;$filter=tag_key%20in%20('site','Env'))") != NULL);
+	CHECK_NUM("fleet", value(&e, "balena_fleet_info{fleet=\"acme/a\",fleet_name=\"a\",organization=\"acme\","
+	                             "device_type=\"raspberrypi3\",fleet_id=\"1\",tag_env=\"prod\"}"), 1);
+	CHECK_NUM("fleet without", value(&e, "balena_fleet_info{fleet=\"acme/b\",fleet_name=\"b\","
+	                                     "organization=\"acme\",device_type=\"raspberrypi3\",fleet_id=\"2\"}"), 1);
+	CHECK_NUM("device", value(&e, "balena_device_info{fleet=\"acme/a\",device_uuid=\"u1\",device_name=\"up\","
+	                              "device_type=\"raspberrypi3\",release=\"1.1.0\",tag_site=\"berlin\"}"), 1);
+	CHECK_NUM("device without", value(&e, "balena_device_info{fleet=\"acme/b\",device_uuid=\"u3\","
+	                                      "device_name=\"down\",device_type=\"raspberrypi3\",release=\"1.0.0\"}"), 1);
+	CHECK_INT("infos", fake_sink_count(&e.sink, "balena_device_info{"), 7);
+	env_fini(&e);
+
+	/* Not asked for, not shown. */
+	env_init(&e, "no info tags", NULL);
+	e.world.devices = tagged_devices;
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("none", fake_count(&e.net, "_tag("), 0);
+	for (size_t i = 0; i < e.sink.n; i++)
+		CHECK(e.sink.series[i].name, !strstr(e.sink.series[i].name, "tag_"));
+	env_fini(&e);
+}
+
+static void test_latest_release(void **state)
+{
+	static const char *const options[] = { BCRAWL_KEY_METRICS, "balena_fleet_latest_release_status_code", NULL };
+	static const struct fake_fleet fleets[] = {
+		{ 1, "acme/a", FLEET ",\"owns__release\":[{\"status\":\"failed\"}]" },
+		{ 2, "acme/b", FLEET ",\"owns__release\":[]" },
+	};
+	struct env e;
+
+	(void)state;
+	env_init(&e, "latest release", options);
+	e.world.fleets = fleets;
+	e.world.fleet_count = LEN(fleets);
+	assert_int_equal(run(&e), 0);
+	CHECK("asked for", strstr(fake_target(&e.net, LIST, 0),
+	                          ",owns__release($select=status;$orderby=id%20desc;$top=1),") != NULL);
+	CHECK_NUM("failed", fleet_value(&e, "balena_fleet_latest_release_status_code", "acme/a", ""), 3);
+	CHECK_INT("one", fake_sink_count(&e.sink, "balena_fleet_latest_release_status_code"), 1);
+	env_fini(&e);
+	env_init(&e, "not wanted", NULL);
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("not asked for", fake_count(&e.net, "owns__release"), 0);
+	env_fini(&e);
+}
+
+/* ---- services ---- */
+
+#define INSTALL(service, release, status, progress)                                                \
+	"{\"image\":[{\"is_a_build_of__service\":[{\"service_name\":\"" service "\"}],\"id\":3}],"     \
+	"\"is_provided_by__release\":{\"__id\":" #release "},\"status\":\"" status                      \
+	"\",\"download_progress\":" progress ",\"install_date\":\"2026-11-23T06:18:44.187Z\"}"
+#define INSTALLS(list) ",\"image_install\":[" list "]"
+
+static const struct fake_device serving_devices[] = {
+	/* Being updated: the old release's still runs. */
+	{ 1, 1, BEATS INSTALLS(INSTALL("main", 2, "Downloading", "40") "," INSTALL("main", 1, "Running", "null")) },
+	{ 2, 1, UP INSTALLS(INSTALL("main", 2, "Running", "null") "," INSTALL("web", 2, "exited", "null")) },
+	{ 3, 2, DOWN INSTALLS(INSTALL("main", 1, "Running", "null") "," INSTALL("old", 1, "Downloading", "5")) },
+	{ 12, 0, UP INSTALLS(INSTALL("lone", 2, "Running", "null")) },
+};
+
+#define BY_STATUS "balena_fleet_services_by_status"
+
+static void check_services(const struct env *e)
+{
+	static const struct {
+		const char *fleet, *more;
+		double want;
+	} cases[] = {
+		{ "acme/a", ",service_name=\"main\",service_status=\"Running\"", 2 },
+		{ "acme/a", ",service_name=\"main\",service_status=\"Downloading\"", 0 },
+		{ "acme/a", ",service_name=\"web\",service_status=\"exited\"", 1 },
+		{ "acme/a", ",service_name=\"web\",service_status=\"other\"", 0 },
+		{ "acme/a", ",service_name=\"old\",service_status=\"Running\"", (double)NAN },
+		{ "acme/b", ",service_name=\"main\",service_status=\"Running\"", 0 },
+		{ "acme/b", ",service_name=\"old\",service_status=\"Downloading\"", 0 },
+		{ "none", ",service_name=\"lone\",service_status=\"Running\"", 1 },
+	};
+
+	for (size_t i = 0; i < LEN(cases); i++)
+		CHECK_NUM(cases[i].more, fleet_value(e, BY_STATUS, cases[i].fleet, cases[i].more), cases[i].want);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, BY_STATUS "{fleet=\"acme/a\""), 2 * 21);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, BY_STATUS "{fleet=\"acme/b\""), 2 * 21);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, BY_STATUS "{fleet=\"none\""), 21);
+	CHECK_NUM(e->name, fake_sink_sum(&e->sink, BY_STATUS "{"), 4);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_device_service_status_code{"), 4);
+	CHECK_NUM(e->name, fleet_value(e, "balena_device_service_status_code", "acme/a",
+	                               ",device_uuid=\"u1\",service_name=\"main\""), 1);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_device_service_download_progress_ratio{"), 0);
+	/* The download of the release to come: its code and its progress. */
+	CHECK_NUM(e->name, value(e, WITHHELD("superseded")), 2);
+	/* Of device 3: two codes, one progress; memory used, size and ratio, temperature, undervolted,
+	 * update status. */
+	CHECK_NUM(e->name, value(e, WITHHELD("stale")), 3 + 6);
+	CHECK_NUM(e->name, value(e, WITHHELD("capped")), 0);
+}
+
+static void test_services(void **state)
+{
+	static const char *const options[] = { "detail", "services", NULL };
+	static const char *const pages[] = { "detail", "services", "page-size", "1", NULL };
+	struct env e;
+	size_t n;
+
+	(void)state;
+	env_init(&e, "services", options);
+	e.world.devices = serving_devices;
+	e.world.device_count = LEN(serving_devices);
+	assert_int_equal(run(&e), 0);
+	check_services(&e);
+	/* Crawl after crawl the same. */
+	fake_forget(&e.net);
+	assert_int_equal(run(&e), 0);
+	check_services(&e);
+	n = strlen(fake_target(&e.net, DEVICES, 0));
+	assert_true(n > 0);
+	env_fini(&e);
+	env_init(&e, "pages", pages);
+	e.world.devices = serving_devices;
+	e.world.device_count = LEN(serving_devices);
+	e.net.together = true;
+	e.net.chunk = 11;
+	assert_int_equal(run(&e), 0);
+	check_services(&e);
+	env_fini(&e);
+	/* Less detail: neither asked for nor told. */
+	env_init(&e, "devices", NULL);
+	e.world.devices = serving_devices;
+	e.world.device_count = LEN(serving_devices);
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("asked", fake_count(&e.net, "image_install"), 0);
+	CHECK_INT("told", fake_sink_count(&e.sink, "balena_device_service"), 0);
+	CHECK_INT("told", fake_sink_count(&e.sink, BY_STATUS), 0);
+	CHECK_NUM("superseded", value(&e, WITHHELD("superseded")), 0);
+	env_fini(&e);
+}
+
+/* An answer that breaks off and is gone on with counts no service twice. */
+static void test_services_cut(void **state)
+{
+	static const char *const options[] = { "detail", "services", NULL };
+	size_t n = 0;
+
+	(void)state;
+	for (size_t at = 0; at == 0 || at < n; at += 7 * unit_stride()) {
+		struct env e;
+		char *body;
+
+		env_init(&e, "services cut", options);
+		e.world.devices = serving_devices;
+		e.world.device_count = LEN(serving_devices);
+		fake_rule(&e.net, (struct fake_rule){ .match = DEVICES, .times = 1, .cut = true, .cut_at = at,
+		                                      .result = BCI_RESULT_NETWORK });
+		assert_int_equal(run(&e), 0);
+		check_services(&e);
+		if (n == 0) {
+			body = fake_world_answer(&e.world, fake_target(&e.net, DEVICES, 0));
+			n = strlen(body);
+			free(body);
+		}
+		env_fini(&e);
+	}
+}
+
+/* ---- what is withheld ---- */
+
+static double withheld_sum(const struct env *e)
+{
+	return fake_sink_sum(&e->sink, "balena_crawl_withheld_values{");
+}
+
+/* With keep all that is withheld else is emitted, and no value more or less. */
+static void test_stale_values(void **state)
+{
+	static const char *const keep[] = { "stale-values", "keep", NULL };
+	struct env e;
+	size_t dropped;
+	double stale;
+
+	(void)state;
+	env_init(&e, "drop", NULL);
+	assert_int_equal(run(&e), 0);
+	dropped = fake_sink_count(&e.sink, "balena_device_");
+	stale = value(&e, WITHHELD("stale"));
+	/* 3 and 5 reported memory used, size and ratio, temperature, undervolted, update status; 9 and
+	 * 12 undervolted. */
+	CHECK_NUM("stale", stale, 2 * 6 + 2 * 1);
+	CHECK_NUM("all", withheld_sum(&e), stale);
+	CHECK_NUM("temperature", fleet_value(&e, "balena_device_cpu_temperature_celsius", "acme/b",
+	                                     ",device_uuid=\"u3\""), (double)NAN);
+	/* Of this crawl alone. */
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("again", value(&e, WITHHELD("stale")), stale);
+	env_fini(&e);
+
+	env_init(&e, "keep", keep);
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("none", withheld_sum(&e), 0);
+	CHECK_INT("series", fake_sink_count(&e.sink, "balena_device_"), dropped + (size_t)stale);
+	CHECK_NUM("temperature", fleet_value(&e, "balena_device_cpu_temperature_celsius", "acme/b",
+	                                     ",device_uuid=\"u3\""), 90);
+	CHECK_NUM("up", fleet_value(&e, "balena_device_up", "acme/b", ",device_uuid=\"u3\""), 0);
+	CHECK_NUM("maximum", fleet_value(&e, "balena_fleet_cpu_temperature_max_celsius", "acme/b", ""), 90);
+	CHECK_NUM("stale", fleet_value(&e, "balena_fleet_devices_by_update_status", "acme/b",
+	                               ",update_status=\"stale\""), 0);
+	check_small(&e);
+	env_fini(&e);
+}
+
+/* What the host could not take, and what it did not follow. */
+static void test_host(void **state)
+{
+	struct env e;
+
+	(void)state;
+	env_init(&e, "host", NULL);
+	e.sink.host = (struct bcrawl_host){ .withheld_values = 7, .ignored_triggers = 3 };
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("agent", value(&e, WITHHELD("agent")), 7);
+	CHECK_NUM("triggers", value(&e, CRAWL("ignored_triggers")), 3);
+	assert_int_equal(e.sink.hosts, 1);
+	/* Asked when all but the crawl's own records have come. */
+	assert_int_equal(e.sink.records - e.sink.records_at_host, 1 + 1 + 8 + 5 + 4);
+	/* Of this crawl alone. */
+	e.sink.host = (struct bcrawl_host){ .withheld_values = 1 };
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("agent", value(&e, WITHHELD("agent")), 1);
+	CHECK_NUM("triggers", value(&e, CRAWL("ignored_triggers")), 0);
+	/* A failed crawl asks, too. */
+	fake_rule(&e.net, (struct fake_rule){ .match = LIST, .times = 1, .status = 404, .body = "" });
+	e.sink.host = (struct bcrawl_host){ .ignored_triggers = 9 };
+	assert_int_equal(run(&e), BCRAWL_E_REQUEST);
+	CHECK_NUM("triggers", value(&e, CRAWL("ignored_triggers")), 9);
+	/* Nobody need tell. */
+	e.sink.sink.host = NULL;
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("agent", value(&e, WITHHELD("agent")), 0);
+	CHECK_NUM("triggers", value(&e, CRAWL("ignored_triggers")), 0);
+	assert_int_equal(e.sink.hosts, 0);
+	env_fini(&e);
+	/* A stopped one has no records, so nobody is asked. */
+	env_init(&e, "stopped", NULL);
+	e.stop_at = 5;
+	assert_int_equal(run(&e), BCRAWL_E_STOPPED);
+	assert_int_equal(e.sink.hosts, 0);
+	env_fini(&e);
+}
+
+/* A word that nobody knows is said once, however many devices and crawls have it. */
+static void test_unknown_word(void **state)
+{
+	static const struct fake_device devices[] = {
+		{ 1, 1, "\"overall_status\":\"dancing\",\"api_heartbeat_state\":\"online\"" },
+		{ 2, 1, "\"overall_status\":\"dancing\",\"api_heartbeat_state\":\"online\"" },
+		{ 3, 1, "\"overall_status\":\"singing\",\"api_heartbeat_state\":\"online\"" },
+	};
+	struct env e;
+
+	(void)state;
+	env_init(&e, "unknown", NULL);
+	e.world.devices = devices;
+	e.world.device_count = 2;
+	for (int i = 1; i <= 2; i++) {
+		assert_int_equal(run(&e), 0);
+		assert_int_equal(e.log_lines, 1);
+		CHECK(e.log[0], strstr(e.log[0], "\"dancing\" for overall_status") != NULL);
+		CHECK_NUM("other", fleet_value(&e, "balena_fleet_devices_by_status", "acme/a", ",status=\"other\""), 2);
+		CHECK_NUM("counted", value(&e, "balena_api_rejected_values_total{account=\"default\","
+		                               "reason=\"unknown_word\"}"), 2 * i);
+	}
+	/* Another one is news. */
+	e.world.device_count = 3;
+	assert_int_equal(run(&e), 0);
+	assert_int_equal(e.log_lines, 2);
+	CHECK(e.log[1], strstr(e.log[1], "\"singing\"") != NULL);
+	env_fini(&e);
+}
+
+/* ---- too many series ---- */
+
+static void test_max_series(void **state)
+{
+	char limit[32];
+	const char *const options[] = { "max-series", limit, BCRAWL_KEY_METRICS,
+		                        "balena_device_up balena_fleet_devices_by_connection", NULL };
+	const struct bcrawl_metric *m;
+	unsigned fixed = 0;
+	struct env e;
+
+	(void)state;
+	/* The crawl's own, the partition of three fleets, and 5 of the 6 devices of fleets. */
+	for (size_t i = 0; (m = bcrawl_metric_at(i)); i++)
+		fixed += m->scope == BCRAWL_SCOPE_CRAWL;
+	snprintf(limit, sizeof(limit), "%u", fixed + 3 * BCI_PARTITION_ESTIMATE + 5);
+	env_init(&e, "max-series", options);
+	e.world.lacks = "is_frozen";
+	for (int i = 0; i < 2; i++) {
+		fake_forget(&e.net);
+		assert_int_equal(run(&e), 0);
+		CHECK_NUM("reduced", value(&e, CRAWL("detail_reduced")), 1);
+		CHECK_INT("no devices are read", fake_count(&e.net, DEVICES) + fake_count(&e.net, ORPHANS), 0);
+		CHECK_INT("devices", fake_sink_count(&e.sink, "balena_device_up"), 0);
+		CHECK_NUM("devices", value(&e, CRAWL("devices")), (double)NAN);
+		CHECK_NUM("connected", fleet_value(&e, "balena_fleet_devices_by_connection", "acme/a",
+		                                   ",connection=\"connected\""), 2);
+		CHECK_NUM("inactive", fleet_value(&e, "balena_fleet_devices_by_connection", "acme/a",
+		                                  ",connection=\"inactive\""), 0);
+		/* It is found out whether inactive devices are told, and then asked for them. */
+		CHECK_INT("inactive", fake_count(&e.net, "($filter=is_active%20eq%20false"), 1);
+		CHECK_INT("probes", fake_count(&e.net, "$select=id,is_active&$top=0"), i == 0);
+		check_crawl_samples(&e, 1);
+		/* Said once. */
+		CHECK_INT("log", e.log_lines, 1);
+		CHECK(e.log[0], strstr(e.log[0], "only fleets are crawled") && strstr(e.log[0], limit));
+	}
+	/* One device less: all detail again, and that is said. */
+	e.world.device_count = 5;
+	fake_forget(&e.net);
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("not reduced", value(&e, CRAWL("detail_reduced")), 0);
+	CHECK_INT("devices", fake_sink_count(&e.sink, "balena_device_up"), 5);
+	CHECK_INT("log", e.log_lines, 2);
+	CHECK(e.log[1], strstr(e.log[1], "all detail again") != NULL);
+	/* What only the counts needed is not asked of devices. */
+	CHECK(DEVICES, fake_count(&e.net, DEVICES) > 0 && !strstr(fake_target(&e.net, DEVICES, 0), "is_active"));
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("log", e.log_lines, 2);
+	/* And it can come again. */
+	e.world.device_count = LEN(small_devices);
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("reduced", value(&e, CRAWL("detail_reduced")), 1);
+	CHECK_INT("log", e.log_lines, 3);
+	env_fini(&e);
+}
+
+static void test_max_series_off(void **state)
+{
+	static const char *const cases[][5] = {
+		{ "max-series", "0", NULL },
+		/* Nothing to reduce. */
+		{ "max-series", "1", "detail", "fleets", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct env e;
+
+		env_init(&e, cases[i][1], cases[i]);
+		assert_int_equal(run(&e), 0);
+		CHECK_NUM(e.name, value(&e, CRAWL("detail_reduced")), 0);
+		CHECK_INT(e.name, e.log_lines, 0);
+		env_fini(&e);
+	}
+}
+
+/* ---- names from crawl to crawl ---- */
+
+#define OF(version) "\"is_running__release\":[{\"id\":1,\"commit\":\"c\",\"raw_version\":\"" version "\"}]"
+
+/* The target of acme/a is 1.1.0; by_release names one more. */
+static void test_top_versions(void **state)
+{
+	static const char *const options[] = { "top-versions", "1", BCRAWL_KEY_METRICS,
+		                               "balena_fleet_devices_by_release", NULL };
+	static const struct fake_device first[] = { { 1, 1, OF("a") }, { 2, 1, OF("a") }, { 3, 1, OF("b") } };
+	static const struct fake_device second[] = { { 1, 1, OF("a") }, { 2, 1, OF("b") }, { 3, 1, OF("b") } };
+	struct env e;
+
+	(void)state;
+	for (int between = 0; between < 4; between++) {
+		static const char *const names[] = { "at once", "after a crawl that failed",
+			                             "after one that was stopped", "after one of less detail" };
+
+		env_init(&e, names[between], options);
+		e.world.devices = first;
+		e.world.device_count = LEN(first);
+		assert_int_equal(run(&e), 0);
+		CHECK_NUM(e.name, fleet_value(&e, "balena_fleet_devices_by_release", "acme/a", ",release=\"a\""), 2);
+		CHECK_NUM(e.name, fleet_value(&e, "balena_fleet_devices_by_release", "acme/a", ",release=\"other\""), 1);
+		CHECK_NUM(e.name, fleet_value(&e, "balena_fleet_devices_by_release", "acme/a", ",release=\"1.1.0\""), 0);
+		CHECK_INT(e.name, fake_sink_count(&e.sink, "balena_fleet_devices_by_release{fleet=\"acme/a\""), 4);
+		if (between == 1) {
+			fake_rule(&e.net, (struct fake_rule){ .match = DEVICES, .times = 1, .status = 404, .body = "" });
+			assert_int_equal(run(&e), BCRAWL_E_REQUEST);
+			fake_forget(&e.net);
+		} else if (between == 2) {
+			e.stop_at = e.polls + 3;
+			assert_int_equal(run(&e), BCRAWL_E_STOPPED);
+			e.stop_at = 0;
+		} else if (between == 3) {
+			e.c->cfg->values[BCI_OPT_MAX_SERIES].number = 1;
+			assert_int_equal(run(&e), 0);
+			CHECK_NUM(e.name, value(&e, CRAWL("detail_reduced")), 1);
+			e.c->cfg->values[BCI_OPT_MAX_SERIES].number = 0;
+		}
+		e.world.devices = second;
+		assert_int_equal(run(&e), 0);
+		CHECK_NUM(e.name, fleet_value(&e, "balena_fleet_devices_by_release", "acme/a", ",release=\"b\""), 2);
+		/* It had a name, and is second. */
+		CHECK_NUM(e.name, fleet_value(&e, "balena_fleet_devices_by_release", "acme/a", ",release=\"a\""), 1);
+		CHECK_NUM(e.name, fleet_value(&e, "balena_fleet_devices_by_release", "acme/a", ",release=\"other\""), 0);
+		env_fini(&e);
+	}
+}
+
+/* A fleet that is gone is gone: no series speaks of it, nor of its devices. */
+static void test_fleet_goes(void **state)
+{
+	static const char *const details[] = { "fleets", "devices", "services" };
+
+	(void)state;
+	for (size_t i = 0; i < LEN(details); i++) {
+		const char *const options[] = { "detail", details[i], NULL };
+		struct env e;
+		size_t spoke = 0;
+
+		env_init(&e, details[i], options);
+		assert_int_equal(run(&e), 0);
+		for (size_t k = 0; k < e.sink.n; k++)
+			spoke += strstr(e.sink.series[k].name, "fleet=\"acme/b\"") != NULL;
+		CHECK(e.name, spoke > 5);
+		e.world.fleet_count = 1;
+		assert_int_equal(run(&e), 0);
+		for (size_t k = 0; k < e.sink.n; k++) {
+			CHECK(e.sink.series[k].name, !strstr(e.sink.series[k].name, "acme/b"));
+			CHECK(e.sink.series[k].name, !strstr(e.sink.series[k].name, "acme/empty"));
+			CHECK(e.sink.series[k].name, !strstr(e.sink.series[k].name, "\"u3\""));
+		}
+		CHECK_NUM(e.name, value(&e, CRAWL("fleets")), 1);
+		CHECK_NUM(e.name, value(&e, CRAWL("fleets_failed")), 0);
+		env_fini(&e);
+	}
+}
+
 /* ---- the check ---- */
 
 static void test_check(void **state)
@@ -1934,6 +2812,11 @@ int main(void)
 		cmocka_unit_test(test_no_sample_callback),
 		cmocka_unit_test(test_fleets_vanish),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_v6),
+		cmocka_unit_test(test_v6_fields),
+		cmocka_unit_test(test_v6_pinned),
+		cmocka_unit_test(test_v7_target),
+		cmocka_unit_test(test_v6_grows_up),
 		cmocka_unit_test(test_probes),
 		cmocka_unit_test(test_field_missing),
 		cmocka_unit_test(test_no_conclusion),
@@ -1954,6 +2837,23 @@ int main(void)
 		cmocka_unit_test(test_fleet_patterns),
 		cmocka_unit_test(test_pattern_none),
 		cmocka_unit_test(test_metrics_option),
+		cmocka_unit_test(test_organizations),
+		cmocka_unit_test(test_unmatched_changes),
+		cmocka_unit_test(test_archived),
+		cmocka_unit_test(test_device_tag),
+		cmocka_unit_test(test_device_tag_said),
+		cmocka_unit_test(test_device_tag_ranges),
+		cmocka_unit_test(test_info_tags),
+		cmocka_unit_test(test_latest_release),
+		cmocka_unit_test(test_services),
+		cmocka_unit_test(test_services_cut),
+		cmocka_unit_test(test_stale_values),
+		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_unknown_word),
+		cmocka_unit_test(test_max_series),
+		cmocka_unit_test(test_max_series_off),
+		cmocka_unit_test(test_top_versions),
+		cmocka_unit_test(test_fleet_goes),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_check_fails),
 	};

@@ -319,6 +319,22 @@ class Triggers(Api):
         self.assertEqual(len(said), 1, agent.stderr())
         self.assertRegex(agent.stderr(), r"I! 30\d\d triggers were ignored")
 
+    def test_each_crawl_tells_of_the_triggers_ignored_before_it(self):
+        agent = self.agent(BALENA_MIN_INTERVAL="3")
+        agent.wait_crawls(1)
+        agent.newline()  # the one that is expected
+        agent.newline(5)
+        self.assertFalse(agent.read(3.5), "a crawl that came too soon")
+        for count in 2, 3:
+            agent.newline()
+            agent.wait_crawls(count)
+            self.assertFalse(agent.read(3.5), "a crawl that nobody asked for")
+        ignored = re.findall(rb"^balena_crawl,account=default [^ ]*ignored_triggers=(\d+)i", agent.out, re.M)
+        self.assertEqual(ignored, [b"0", b"5", b"0"])
+        withheld = re.findall(rb"^balena_crawl,account=default,reason=agent withheld_values=(\d+)i", agent.out, re.M)
+        self.assertEqual(withheld, [b"0", b"0", b"0"])
+        self.assert_whole_lines(agent)
+
     def test_the_first_early_one_is_not_mentioned(self):
         agent = self.agent()
         agent.wait_crawls(1)
@@ -670,7 +686,7 @@ class Usage(unittest.TestCase):
                 ({"BALENA_INTERVAL": "soon"}, ["BALENA_INTERVAL", "interval", "soon", "10 to 86400"]),
                 ({"BALENA_INTERVAL": "1"}, ["BALENA_INTERVAL"]),
                 ({"CRAWL_INTERVAL": "1"}, ["CRAWL_INTERVAL", "10 to 86400"]),
-                ({"BALENA_DETAIL": "x"}, ["BALENA_DETAIL", "fleets or devices"]),
+                ({"BALENA_DETAIL": "x"}, ["BALENA_DETAIL", "fleets, devices or services"]),
                 ({"BALENA_TOKEN": self.SECRET + "\n"}, ["BALENA_TOKEN"]),
                 ({"BALENA_TOKEN": self.SECRET + "\x1b"}, ["BALENA_TOKEN"]),
                 ({"BALENA_TOKEN": ""}, ["token"]),

@@ -8,15 +8,23 @@
 
 #include <json-c/json.h>
 
-static int add(struct bci_fleets *fs, const char *text, struct bci_stats *stats)
+static const struct bci_tags no_tags;
+
+static int add_tagged(struct bci_fleets *fs, const char *text, const struct bci_tags *tags,
+                      struct bci_stats *stats)
 {
 	struct json_object *o = json_tokener_parse(text);
 	int rc;
 
 	CHECK(text, o != NULL);
-	rc = bci_fleets_add(fs, o, stats);
+	rc = bci_fleets_add(fs, o, tags, stats);
 	json_object_put(o);
 	return rc;
+}
+
+static int add(struct bci_fleets *fs, const char *text, struct bci_stats *stats)
+{
+	return add_tagged(fs, text, &no_tags, stats);
 }
 
 #define FULL                                                                                       \
@@ -41,6 +49,9 @@ static void test_row(void **state)
 	assert_string_equal(f->organization, "acme");
 	assert_string_equal(f->device_type, "intel-nuc");
 	assert_string_equal(f->target, "1.1.0");
+	assert_int_equal(f->target_id, 2);
+	assert_int_equal(f->latest_status, -1);
+	assert_null(f->tags);
 	CHECK_NUM("created", f->target_created, 60.5);
 	assert_int_equal(f->tracks_latest, 1);
 	assert_int_equal(f->counted[BCI_COUNT_ALL], 19);
@@ -168,10 +179,10 @@ static void test_limit(void **state)
 	assert_true(json_object_object_get_ex(o, "id", &id));
 	for (int i = 1; i <= BCI_FLEETS_MAX; i++) {
 		json_object_set_int64(id, i);
-		assert_int_equal(bci_fleets_add(&fs, o, &stats), 0);
+		assert_int_equal(bci_fleets_add(&fs, o, &no_tags, &stats), 0);
 	}
 	json_object_set_int64(id, BCI_FLEETS_MAX + 1);
-	assert_int_equal(bci_fleets_add(&fs, o, &stats), BCRAWL_E_LIMIT);
+	assert_int_equal(bci_fleets_add(&fs, o, &no_tags, &stats), BCRAWL_E_LIMIT);
 	assert_int_equal(fs.n, BCI_FLEETS_MAX);
 	bci_fleets_free(&fs);
 	json_object_put(o);
@@ -198,12 +209,140 @@ static void test_select(void **state)
 		size_t n = 0;
 
 		fill(&fs, 4);
-		bci_fleets_select(&fs, cases[i].include, cases[i].exclude);
+		bci_fleets_select(&fs, &(struct bci_selection){ cases[i].include, cases[i].exclude, "*", "" });
 		while (cases[i].ids[n])
 			n++;
 		CHECK_INT(cases[i].include, fs.n, n);
 		for (size_t k = 0; k < n; k++)
 			CHECK_INT(cases[i].include, fs.rows[k].id, cases[i].ids[k]);
+		bci_fleets_free(&fs);
+	}
+}
+
+/* By organization: its handle, or what the slug says where the server told none. */
+static void test_organizations(void **state)
+{
+	static const struct {
+		const char *name, *fleet, *exclude_fleet, *organization, *exclude_organization;
+		int64_t ids[6]; /* those left, then 0 */
+		bool orphans;   /* whether the devices of no fleet are, too */
+	} cases[] = {
+		{ "all", "*", "", "*", "", { 1, 2, 3, 4 }, true },
+		{ "one", "*", "", "acme", "", { 1, 2 }, false },
+		{ "a glob", "*", "", "ac*", "", { 1, 2, 4 }, false },
+		{ "two", "*", "", "acme,zoo", "", { 1, 2, 3 }, false },
+		{ "by the slug", "*", "", "acorn", "", { 4 }, false },
+		{ "not by a part", "*", "", "acm", "", { 0 }, false },
+		{ "excluded", "*", "", "*", "acme", { 3, 4 }, true },
+		{ "exclude wins", "*", "", "acme", "acme", { 0 }, false },
+		{ "both must match", "*/b", "", "acme", "", { 2 }, false },
+		{ "neither exclude may", "*", "*/b", "*", "zoo", { 1, 4 }, true },
+		{ "that of no fleet", "*", "", "none", "", { 0 }, true },
+		{ "not that of no fleet", "*", "", "*", "none", { 1, 2, 3, 4 }, false },
+		{ "not that of no fleet, by its slug", "*", "none", "*", "", { 1, 2, 3, 4 }, false },
+	};
+	static const char *const fleets[] = {
+		"{\"id\":1,\"slug\":\"acme/a\",\"owns__device\":0,\"organization\":[{\"handle\":\"acme\"}]}",
+		"{\"id\":2,\"slug\":\"acme/b\",\"owns__device\":0,\"organization\":[{\"handle\":\"acme\"}]}",
+		/* The handle counts, not the slug. */
+		"{\"id\":3,\"slug\":\"old/b\",\"owns__device\":0,\"organization\":[{\"handle\":\"zoo\"}]}",
+		"{\"id\":4,\"slug\":\"acorn/c\",\"owns__device\":0,\"organization\":[]}",
+	};
+	char none[] = "none", room[BCI_TEXT_MAX];
+	const struct bci_fleet orphans = { .slug = none };
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const struct bci_selection s = { cases[i].fleet, cases[i].exclude_fleet, cases[i].organization,
+			                         cases[i].exclude_organization };
+		struct bci_fleets fs = { 0 };
+		struct bci_stats stats = { 0 };
+		size_t n = 0;
+
+		for (size_t k = 0; k < LEN(fleets); k++)
+			CHECK_INT(fleets[k], add(&fs, fleets[k], &stats), 0);
+		bci_fleets_select(&fs, &s);
+		while (cases[i].ids[n])
+			n++;
+		CHECK_INT(cases[i].name, fs.n, n);
+		for (size_t k = 0; k < n; k++)
+			CHECK_INT(cases[i].name, fs.rows[k].id, cases[i].ids[k]);
+		CHECK_INT(cases[i].name, bci_selection_holds(&s, &orphans), cases[i].orphans);
+		bci_fleets_free(&fs);
+	}
+	assert_string_equal(bci_fleet_organization(&orphans, room), "none");
+}
+
+static void test_target(void **state)
+{
+	static const struct {
+		const char *name, *json;
+		int64_t id;
+		const char *target;
+	} cases[] = {
+		{ "told", "[{\"id\":42,\"raw_version\":\"1.0\"}]", 42, "1.0" },
+		{ "without an id", "[{\"raw_version\":\"1.0\"}]", 0, "1.0" },
+		{ "id is no number", "[{\"id\":\"42\",\"raw_version\":\"1.0\"}]", 0, "1.0" },
+		{ "without a name", "[{\"id\":42}]", 42, NULL },
+		{ "none", "[]", 0, NULL },
+		{ "null", "null", 0, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bci_fleets fs = { 0 };
+		struct bci_stats stats = { 0 };
+		char text[256];
+
+		snprintf(text, sizeof(text),
+		         "{\"id\":1,\"slug\":\"a/b\",\"owns__device\":0,\"should_be_running__release\":%s}", cases[i].json);
+		CHECK_INT(cases[i].name, add(&fs, text, &stats), 0);
+		CHECK_INT(cases[i].name, fs.rows[0].target_id, cases[i].id);
+		CHECK_STR(cases[i].name, fs.rows[0].target, cases[i].target);
+		bci_fleets_free(&fs);
+	}
+}
+
+static void test_latest(void **state)
+{
+	static const struct {
+		const char *name, *json;
+		int want; /* -1: not told */
+		uint64_t unknown;
+	} cases[] = {
+		{ "success", "[{\"status\":\"success\"}]", 1, 0 },
+		{ "running", "[{\"status\":\"running\"}]", 2, 0 },
+		{ "failed", "[{\"status\":\"failed\"}]", 3, 0 },
+		{ "error", "[{\"status\":\"error\"}]", 4, 0 },
+		{ "cancelled", "[{\"status\":\"cancelled\"}]", 5, 0 },
+		{ "interrupted", "[{\"status\":\"interrupted\"}]", 6, 0 },
+		{ "another", "[{\"status\":\"Success\"}]", 0, 1 },
+		{ "no release", "[]", -1, 0 },
+		{ "null", "null", -1, 0 },
+		{ "status null", "[{\"status\":null}]", -1, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bci_fleets fs = { 0 };
+		struct bci_stats stats = { 0 };
+		char text[256];
+
+		snprintf(text, sizeof(text), "{\"id\":1,\"slug\":\"a/b\",\"owns__device\":0,\"owns__release\":%s}",
+		         cases[i].json);
+		CHECK_INT(cases[i].name, add(&fs, text, &stats), 0);
+		CHECK_INT(cases[i].name, fs.rows[0].latest_status, cases[i].want);
+		CHECK_INT(cases[i].name, stats.rejected[BCI_REJECT_UNKNOWN_WORD], cases[i].unknown);
+		CHECK_INT(cases[i].name, stats.unknown_count, cases[i].unknown);
+		bci_fleets_free(&fs);
+	}
+	{
+		struct bci_fleets fs = { 0 };
+		struct bci_stats stats = { 0 };
+
+		/* Not asked for, not told. */
+		assert_int_equal(add(&fs, "{\"id\":1,\"slug\":\"a/b\",\"owns__device\":0}", &stats), 0);
+		assert_int_equal(fs.rows[0].latest_status, -1);
 		bci_fleets_free(&fs);
 	}
 }
@@ -288,7 +427,7 @@ static void test_emit(void **state)
 	env_init(&e);
 	assert_int_equal(add(&fs, FULL, &e.stats), 0);
 	fs.rows[0].read = true;
-	assert_int_equal(bci_fleet_emit(&fs.rows[0], &e.out, &e.record), 0);
+	assert_int_equal(bci_fleet_emit(&fs.rows[0], &no_tags, &e.out, &e.record), 0);
 	check_text("full", &e,
 	           "balena_fleet_crawl_success{fleet=\"acme/gw\"} 1\n"
 	           "balena_fleet_info{fleet=\"acme/gw\",fleet_name=\"Gateways\",organization=\"acme\","
@@ -297,13 +436,42 @@ static void test_emit(void **state)
 	           "balena_fleet_target_release_info{fleet=\"acme/gw\",release=\"1.1.0\"} 1\n"
 	           "balena_fleet_tracks_latest_release{fleet=\"acme/gw\"} 1\n");
 	assert_int_equal(add(&fs, "{\"id\":8,\"slug\":\"a/b\",\"owns__device\":0}", &e.stats), 0);
-	assert_int_equal(bci_fleet_emit(&fs.rows[1], &e.out, &e.record), 0);
+	assert_int_equal(bci_fleet_emit(&fs.rows[1], &no_tags, &e.out, &e.record), 0);
 	check_text("sparse, and not read; the slug stands for the name", &e,
 	           "balena_fleet_crawl_success{fleet=\"a/b\"} 0\n"
 	           "balena_fleet_info{fleet=\"a/b\",fleet_name=\"a/b\",fleet_id=\"8\"} 1\n");
-	assert_int_equal(bci_fleet_emit(&orphans, &e.out, &e.record), 0);
+	assert_int_equal(bci_fleet_emit(&orphans, &no_tags, &e.out, &e.record), 0);
 	check_text("no fleet", &e, "balena_fleet_crawl_success{fleet=\"none\"} 1\n");
 	bci_fleets_free(&fs);
+	fake_sink_fini(&e.sink);
+}
+
+#define TAGGED                                                                                     \
+	"{\"id\":8,\"slug\":\"a/b\",\"app_name\":\"b\",\"owns__device\":0,\"application_tag\":["               \
+	"{\"tag_key\":\"Env\",\"value\":\"a\\nb \\\"c\\\"\"},{\"tag_key\":\"other\",\"value\":\"x\"}],"                \
+	"\"owns__release\":[{\"status\":\"failed\"}]}"
+
+static void test_emit_tags(void **state)
+{
+	struct bci_fleets fs = { 0 };
+	struct bci_tags tags;
+	struct env e;
+
+	(void)state;
+	env_init(&e);
+	assert_int_equal(bci_tags_parse(&tags, "site Env", NULL), 0);
+	assert_int_equal(add_tagged(&fs, TAGGED, &tags, &e.stats), 0);
+	assert_int_equal(bci_fleet_emit(&fs.rows[0], &tags, &e.out, &e.record), 0);
+	check_text("tagged", &e,
+	           "balena_fleet_crawl_success{fleet=\"a/b\"} 0\n"
+	           "balena_fleet_info{fleet=\"a/b\",fleet_name=\"b\",fleet_id=\"8\",tag_env=\"a b \"c\"\"} 1\n"
+	           "balena_fleet_latest_release_status_code{fleet=\"a/b\"} 3\n");
+	/* A word that nobody knows is a value, too. */
+	fs.rows[0].latest_status = 0;
+	assert_int_equal(bci_fleet_emit(&fs.rows[0], &tags, &e.out, &e.record), 0);
+	CHECK_NUM("other", fake_sink_value(&e.sink, "balena_fleet_latest_release_status_code{fleet=\"a/b\"}"), 0);
+	bci_fleets_free(&fs);
+	bci_tags_free(&tags);
 	fake_sink_fini(&e.sink);
 }
 
@@ -351,6 +519,8 @@ static void test_emit_counts(void **state)
 			CHECK_NUM(cases[i].name, fake_sink_value(&e.sink, series),
 			          partition ? cases[i].want[k] : (double)NAN);
 		}
+		/* What is not told is counted. */
+		CHECK_INT(cases[i].name, e.out.withheld[BCI_WITHHELD_INCONSISTENT], partition ? 0 : 4);
 		if (partition)
 			CHECK_NUM(cases[i].name, fake_sink_sum(&e.sink, "balena_fleet_devices_by_"),
 			          (double)cases[i].all);
@@ -367,8 +537,12 @@ int main(void)
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_select),
+		cmocka_unit_test(test_organizations),
+		cmocka_unit_test(test_target),
+		cmocka_unit_test(test_latest),
 		cmocka_unit_test(test_count),
 		cmocka_unit_test(test_emit),
+		cmocka_unit_test(test_emit_tags),
 		cmocka_unit_test(test_emit_counts),
 	};
 

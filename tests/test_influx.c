@@ -65,15 +65,22 @@ static bool is_blank_or_line_end(char c)
 static const char *read_name(const char *p, const char *ends, char *out)
 {
 	const char *begin = p;
+	char *start = out;
+	bool escaped = false;
 
 	for (; *p && !strchr(ends, *p); p++) {
 		if (is_blank_or_line_end(*p))
 			return NULL;
-		if (*p == '\\' && (p[1] == ',' || p[1] == '=' || p[1] == ' '))
+		if (*p == '\\' && (p[1] == ',' || p[1] == '=' || p[1] == ' ')) {
+			escaped = true;
 			p++;
+		}
 		*out++ = *p;
 	}
 	*out = '\0';
+	/* Once it unescapes at all, it does so for quotes too. */
+	for (char *c = strstr(start, "\\\""); escaped && c; c = strstr(c + 1, "\\\""))
+		memmove(c, c + 1, strlen(c));
 	return p > begin ? p : NULL;
 }
 

@@ -200,6 +200,33 @@ static void test_expanded(void **state)
 	}
 }
 
+/* Rows of an expanded to-many reference. */
+static void test_rows(void **state)
+{
+	static const struct {
+		const char *value;
+		size_t count;
+		const char *there; /* for each row: 1 if it is an object */
+	} cases[] = {
+		{ NULL, 0, "" },        { "null", 0, "" },     { "[]", 0, "" },    { "{}", 0, "" },
+		{ "\"ab\"", 0, "" },    { "5", 0, "" },        { "[{}]", 1, "1" }, { "[{},{}]", 2, "11" },
+		{ "[1,{},null]", 3, "010" }, { "[[],{}]", 2, "01" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const char *name = cases[i].value ? cases[i].value : "missing";
+		struct json_object *o = member(cases[i].value);
+
+		CHECK_INT(name, bci_json_row_count(o, "v"), cases[i].count);
+		for (size_t k = 0; k < cases[i].count; k++)
+			CHECK_INT(name, bci_json_row(o, "v", k) != NULL, cases[i].there[k] == '1');
+		CHECK(name, bci_json_row(o, "v", cases[i].count) == NULL);
+		CHECK(name, bci_json_row(o, "v", SIZE_MAX) == NULL);
+		json_object_put(o);
+	}
+}
+
 /* The middle parts were made with base64 and are given in the comments. */
 static void test_jwt(void **state)
 {
@@ -244,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_text_with_zero),
 		cmocka_unit_test(test_ref),
 		cmocka_unit_test(test_expanded),
+		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_jwt),
 	};
 

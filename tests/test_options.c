@@ -33,12 +33,33 @@ static const struct row {
 	{ "allow-http", "false", { "true", "FALSE", "yes", "no", "on", "off", "0", "1" },
 	  { "", "2", "maybe", "true ", "y", "-1" } },
 	{ "ca-file", "", { "/etc/ssl/ca.pem", "ca.pem" }, { "", "a\nb" } },
-	{ "detail", "devices", { "fleets", "devices", "Fleets" }, { "", "device", "all", "fleets devices" } },
+	{ "proxy", "",
+	  { "none", "http://proxy", "http://proxy:3128", "https://proxy.example.org:443", "socks5://127.0.0.1:1080",
+	    "socks5h://[::1]:1080", "HTTP://PROXY" },
+	  { "", "None", "proxy:3128", "http://", "http://:80", "http://user@proxy", "http://user:" SECRET "@proxy:3128",
+	    "socks5://" SECRET "@h", "http://proxy/", "http://proxy/path", "socks4://h", "ftp://h", "http://h:99999",
+	    "http://h h" } },
+	{ "detail", "devices", { "fleets", "devices", "services", "Fleets" },
+	  { "", "device", "all", "fleets devices", "service" } },
+	{ "stale-values", "drop", { "drop", "keep", "KEEP" }, { "", "true", "kept", "drop " } },
+	{ "top-versions", "20", { "1", "20", "200" }, { "", "0", "201", "1.5", "-1", "ten", "@" } },
+	{ "info-tags", "",
+	  { "site", "site env", "site,env", "Site asset-id", "a b c d e f g h i j k l m n o p", " site ", "\xc3\xbc" },
+	  { "a b c d e f g h i j k l m n o p q", "site site", "Site site", "a-b a.b", "a\nb", "a\tb",
+	    X64 X64 X64 X64 X64 } },
+	{ "max-series", "10000000", { "0", "1", "1000000000" }, { "", "-1", "1000000001", "1.5", "1e6", "no" } },
 	{ "metrics", "@standard",
 	  { "@lean", "@all", "balena_device_up", "balena_device_*", "@lean,balena_device_up", "@lean balena_*_celsius" },
 	  { "", " ", "@", "@no", "balena_nothing", "@lean balena_nothing", "up", "@lean\n" } },
 	{ "fleet", "*", { "acme/*", "acme/gw", "*", "acme/a acme/b" }, { "", "a\nb", "\x7f" } },
 	{ "exclude-fleet", "", { "acme/test-*", "none" }, { "", "a\tb" } },
+	{ "organization", "*", { "acme", "acme*", "*", "a b", "none" }, { "", " ", "a\nb" } },
+	{ "exclude-organization", "", { "acme", "test-*", "none" }, { "", ",", "a\tb" } },
+	{ "archived-fleets", "false", { "true", "no", "ON", "0" }, { "", "2", "all" } },
+	{ "device-tag", "",
+	  { "site", "site=berlin", "site=", "a b=c d", "site=a=b", "B\xc3\xbcro=\xf0\x9f\x9a\x80", "it's=\"x\"" },
+	  { "", "=", "=berlin", "a\nb", "site=\x7f", "site=\xff", "site=\xc3", "site=\xed\xa0\x80",
+	    X64 X64 X64 "123456789" } },
 	{ "interval", "60", { "10", "60", "86400", "10.5", "0060" },
 	  { "", "9", "9.999", "86401", "-60", "+60", "60s", " 60", "60 ", "1e3", "0x3c", "nan", "inf", "." } },
 	{ "min-interval", "60", { "0", "60", "86400" }, { "", "-1", "86400.1", "a", "1,5" } },
@@ -70,6 +91,17 @@ static const char *in_force(const struct bcrawl_config *cfg, const char *key)
 	return strcmp(key, "token") == 0 ? bci_config_text(cfg, BCI_OPT_TOKEN) : bcrawl_config_get(cfg, key);
 }
 
+static bool is_multi(const char *key)
+{
+	static const char *const multi[] = { "fleet", "exclude-fleet", "organization", "exclude-organization",
+		                             "info-tags" };
+
+	for (size_t i = 0; i < LEN(multi); i++)
+		if (strcmp(multi[i], key) == 0)
+			return true;
+	return false;
+}
+
 static void test_table(void **state)
 {
 	size_t n = 0;
@@ -87,8 +119,7 @@ static void test_table(void **state)
 		CHECK(o->key, help > 2 && o->help[help - 1] == '.' && o->help[help - 2] != '.');
 		CHECK(o->key, o->range[0] && o->type[0] && o->dflt);
 		CHECK_INT(o->key, o->flags & BCRAWL_OPT_SECRET, strcmp(o->key, "token") ? 0 : BCRAWL_OPT_SECRET);
-		CHECK_INT(o->key, (o->flags & BCRAWL_OPT_MULTI) != 0,
-		          !strcmp(o->key, "fleet") || !strcmp(o->key, "exclude-fleet"));
+		CHECK_INT(o->key, (o->flags & BCRAWL_OPT_MULTI) != 0, is_multi(o->key));
 		for (size_t k = 0; k < n; k++)
 			CHECK(o->key, bcrawl_option_find(bcrawl_option_at(k)->key) == bcrawl_option_at(k));
 	}
@@ -112,6 +143,10 @@ static void test_defaults(void **state)
 	assert_true(bcrawl_config_number(cfg, "detail") == BCI_DETAIL_DEVICES);
 	assert_true(bcrawl_config_number(cfg, "account-label") == BCI_ACCOUNT_LABEL_CRAWL);
 	assert_true(bcrawl_config_number(cfg, "allow-http") == 0);
+	assert_true(bcrawl_config_number(cfg, "stale-values") == BCI_STALE_DROP);
+	assert_true(bcrawl_config_number(cfg, "top-versions") == 20);
+	assert_true(bcrawl_config_number(cfg, "max-series") == 1e7);
+	assert_true(bcrawl_config_number(cfg, "archived-fleets") == 0);
 	bcrawl_config_free(cfg);
 	bcrawl_config_free(NULL);
 }
@@ -178,6 +213,8 @@ static void test_blank_patterns(void **state)
 	for (size_t i = 0; i < LEN(cases); i++) {
 		CHECK_INT(cases[i], bcrawl_config_set(cfg, "fleet", cases[i], NULL), BCRAWL_E_CONFIG);
 		CHECK_INT(cases[i], bcrawl_config_set(cfg, "exclude-fleet", cases[i], NULL), BCRAWL_E_CONFIG);
+		CHECK_INT(cases[i], bcrawl_config_set(cfg, "organization", cases[i], NULL), BCRAWL_E_CONFIG);
+		CHECK_INT(cases[i], bcrawl_config_set(cfg, "exclude-organization", cases[i], NULL), BCRAWL_E_CONFIG);
 	}
 	bcrawl_config_free(cfg);
 }
@@ -190,6 +227,8 @@ static void test_fraction_of_count(void **state)
 	(void)state;
 	CHECK_INT("page-size", bcrawl_config_set(cfg, "page-size", "1.5", NULL), BCRAWL_E_CONFIG);
 	CHECK_INT("concurrency", bcrawl_config_set(cfg, "concurrency", "2.5", NULL), BCRAWL_E_CONFIG);
+	CHECK_INT("top-versions", bcrawl_config_set(cfg, "top-versions", "2.5", NULL), BCRAWL_E_CONFIG);
+	CHECK_INT("max-series", bcrawl_config_set(cfg, "max-series", "0.5", NULL), BCRAWL_E_CONFIG);
 	bcrawl_config_free(cfg);
 }
 
@@ -248,6 +287,9 @@ static void test_numbers(void **state)
 		{ "interval", "10.5", 10.5 },       { "page-size", "20000", 20000 }, { "deadline", "0", 0 },
 		{ "allow-http", "yes", 1 },         { "allow-http", "On", 1 },       { "allow-http", "1", 1 },
 		{ "allow-http", "off", 0 },         { "detail", "fleets", BCI_DETAIL_FLEETS },
+		{ "detail", "services", BCI_DETAIL_SERVICES }, { "stale-values", "keep", BCI_STALE_KEEP },
+		{ "stale-values", "Drop", BCI_STALE_DROP }, { "top-versions", "7", 7 }, { "max-series", "0", 0 },
+		{ "archived-fleets", "yes", 1 },
 		{ "detail", "DEVICES", BCI_DETAIL_DEVICES }, { "account-label", "all", BCI_ACCOUNT_LABEL_ALL },
 	};
 
@@ -298,6 +340,78 @@ static void test_copy(void **state)
 	assert_null(bcrawl_config_get(copy, "token"));
 	assert_string_equal(bci_config_text(copy, BCI_OPT_TOKEN), SECRET);
 	bcrawl_config_free(copy);
+}
+
+/* Each setting by itself is good; together they may be too many, too long, or alike. */
+static void test_info_tags(void **state)
+{
+	static char longest[151];
+	const struct {
+		const char *name, *settings[3];
+		const char *says[3]; /* NULL in the first: good */
+	} cases[] = {
+		{ "two", { "site", "env" }, { NULL } },
+		{ "sixteen", { "a b c d e f g h", "i j k l m n o p" }, { NULL } },
+		{ "seventeen", { "a b c d e f g h", "i j k l m n o p", "q" }, { "info-tags", "16" } },
+		{ "the same again", { "site", "env", "site" }, { "info-tags", "\"site\"", "tag_site" } },
+		{ "alike", { "site-1", "Site.1" }, { "info-tags", "\"Site.1\"", "tag_site_1" } },
+		{ "too long", { longest, "x", longest }, { "info-tags", "300 bytes" } },
+	};
+
+	(void)state;
+	memset(longest, 'y', sizeof(longest) - 1);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bcrawl_config *cfg = config();
+		struct bcrawl_error e = { .size = sizeof(e) };
+
+		assert_int_equal(bcrawl_config_set(cfg, "token", SECRET, NULL), 0);
+		for (size_t k = 0; k < 3 && cases[i].settings[k]; k++)
+			CHECK_INT(cases[i].name, bcrawl_config_set(cfg, "info-tags", cases[i].settings[k], &e), 0);
+		CHECK_INT(cases[i].name, bcrawl_config_check(cfg, &e), cases[i].says[0] ? BCRAWL_E_CONFIG : 0);
+		CHECK_INT(cases[i].name, e.code, cases[i].says[0] ? BCRAWL_E_CONFIG : 0);
+		for (size_t k = 0; k < 3 && cases[i].says[k]; k++)
+			CHECK(e.message, strstr(e.message, cases[i].says[k]) != NULL);
+		CHECK_INT(cases[i].name, bcrawl_config_check(cfg, NULL), cases[i].says[0] ? BCRAWL_E_CONFIG : 0);
+		bcrawl_config_free(cfg);
+	}
+}
+
+/* The longest tag there may be, and one byte more. */
+static void test_device_tag_length(void **state)
+{
+	struct bcrawl_config *cfg = config();
+	char tag[BCI_DEVICE_TAG_MAX + 2];
+
+	(void)state;
+	memset(tag, 'x', sizeof(tag));
+	tag[BCI_DEVICE_TAG_MAX + 1] = '\0';
+	assert_int_equal(bcrawl_config_set(cfg, "device-tag", tag, NULL), BCRAWL_E_CONFIG);
+	tag[BCI_DEVICE_TAG_MAX] = '\0';
+	assert_int_equal(bcrawl_config_set(cfg, "device-tag", tag, NULL), 0);
+	bcrawl_config_free(cfg);
+}
+
+static void test_list_next(void **state)
+{
+	static const struct {
+		const char *list, *want; /* joined by '|' */
+	} cases[] = {
+		{ "", "" }, { " , ", "" }, { "a", "a" }, { "a b", "a|b" }, { " a,b ,  c,", "a|b|c" }, { ",,a", "a" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const char *at = cases[i].list;
+		char got[64] = "";
+		size_t n;
+
+		for (; (at = bci_list_next(at, &n)); at += n) {
+			CHECK(cases[i].list, n > 0);
+			strcat(got, *got ? "|" : "");
+			strncat(got, at, n);
+		}
+		CHECK_STR(cases[i].list, got, cases[i].want);
+	}
 }
 
 /* ---- plain http ---- */
@@ -545,6 +659,9 @@ int main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_multi),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_info_tags),
+		cmocka_unit_test(test_device_tag_length),
+		cmocka_unit_test(test_list_next),
 		cmocka_unit_test(test_http),
 		cmocka_unit_test(test_http_behind_bracket),
 		cmocka_unit_test(test_token_file),

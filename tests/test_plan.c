@@ -43,7 +43,7 @@ static void test_groups(void **state)
 			struct bci_plan p;
 			size_t next = 0;
 
-			CHECK_INT(cases[i].name, bci_plan_make(&p, &fs, orphans ? 5 : -1, 1000), 0);
+			CHECK_INT(cases[i].name, bci_plan_make(&p, &fs, orphans ? 5 : -1, 1000, ""), 0);
 			CHECK_INT(cases[i].name, p.n, cases[i].groups + (size_t)orphans);
 			for (size_t g = 0; g < cases[i].groups; g++) {
 				char first[64];
@@ -70,6 +70,24 @@ static void test_groups(void **state)
 	}
 }
 
+/* Each group's filter leaves the devices with a tag, that of no fleet too. */
+static void test_device_tag(void **state)
+{
+	struct bci_fleets fs = fleets(201, 1, 2);
+	struct bci_plan p;
+
+	(void)state;
+	assert_int_equal(bci_plan_make(&p, &fs, 0, 1000, "TAGGED"), 0);
+	assert_int_equal(p.n, 3);
+	for (size_t g = 0; g < p.n; g++) {
+		size_t n = strlen(p.groups[g].filter), tail = strlen("%20and%20TAGGED");
+
+		CHECK_STR("tail", p.groups[g].filter + n - tail, "%20and%20TAGGED");
+	}
+	CHECK_STR("no fleet", p.groups[2].filter, "belongs_to__application%20eq%20null%20and%20TAGGED");
+	bci_plan_free(&p);
+}
+
 /* Carries a plan of one group out against the ids 3, 6, 9 ...; counts how often each is read. */
 static size_t carry_out(const char *name, int64_t expected, int64_t devices, int64_t page, int *read)
 {
@@ -79,7 +97,7 @@ static size_t carry_out(const char *name, int64_t expected, int64_t devices, int
 	size_t requests = 0, closed = 0;
 
 	memset(read, 0, (size_t)devices * sizeof(*read));
-	assert_int_equal(bci_plan_make(&p, &fs, -1, page), 0);
+	assert_int_equal(bci_plan_make(&p, &fs, -1, page, ""), 0);
 	while (bci_plan_next(&p, &w)) {
 		int64_t count = 0;
 
@@ -170,7 +188,7 @@ static void test_order(void **state)
 	(void)state;
 	rows[0].counted[BCI_COUNT_ALL] = 4;
 	rows[200].counted[BCI_COUNT_ALL] = 4;
-	assert_int_equal(bci_plan_make(&p, &fs, 0, 2), 0);
+	assert_int_equal(bci_plan_make(&p, &fs, 0, 2, ""), 0);
 	assert_int_equal(p.n, 3);
 	assert_true(bci_plan_next(&p, &a));
 	assert_true(a.ids && a.group == &p.groups[0]);
@@ -200,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_device_tag),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_order),

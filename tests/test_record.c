@@ -248,6 +248,47 @@ static void test_values(void **state)
 	assert_ptr_equal(w.sample.values[0].metric, &bci_metric(BCI_M_FLEET_DEVICES)->pub);
 }
 
+/* What is neither whole nor a time is rounded to a millionth. */
+static void test_rounding(void **state)
+{
+	static const struct {
+		const char *name;
+		enum bci_metric_id id;
+		double value, want;
+	} cases[] = {
+		{ "ratio", BCI_M_FLEET_CPU_MEAN, 1.0 / 3, 0.333333 },
+		{ "upwards", BCI_M_FLEET_CPU_MEAN, 2.0 / 3, 0.666667 },
+		{ "a half goes away from zero", BCI_M_FLEET_CPU_MEAN, 0.0000005, 0.000001 },
+		{ "less than a half", BCI_M_FLEET_CPU_MEAN, 0.00000049, 0 },
+		{ "below zero", BCI_M_FLEET_CPU_TEMP_MEAN, -1.0 / 3, -0.333333 },
+		{ "above one", BCI_M_FLEET_STORAGE_MEAN, 4000.0 / 3794, 1.054296 },
+		{ "as it is", BCI_M_FLEET_CPU_MEAN, 0.28, 0.28 },
+		{ "degrees", BCI_M_DEVICE_LATITUDE, 52.520006599, 52.520007 },
+		{ "seconds", BCI_M_CRAWL_DURATION, 1.2345678, 1.234568 },
+		{ "whole", BCI_M_FLEET_DEVICES, 3, 3 },
+		{ "bytes", BCI_M_DEVICE_MEMORY_USED, 3145728000.0, 3145728000.0 },
+		{ "a large whole", BCI_M_API_BYTES, 9007199254740991.0, 9007199254740991.0 },
+		{ "a time", BCI_M_DEVICE_VPN_CHANGED, 1795414724.2771234, 1795414724.2771234 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		char text[64];
+		struct world w;
+
+		init(&w);
+		bci_record_begin(&w.record, &w.out, BCRAWL_SCOPE_FLEET);
+		bci_record_value(&w.record, cases[i].id, cases[i].value);
+		assert_int_equal(bci_record_end(&w.record), 0);
+		CHECK(cases[i].name, got_values[0] == cases[i].want);
+		/* And 15 digits print it exactly, where it was rounded. */
+		snprintf(text, sizeof(text), "%.15g", got_values[0]);
+		if (!bci_metric(cases[i].id)->pub.integral &&
+		    bci_metric(cases[i].id)->pub.unit != BCRAWL_UNIT_TIMESTAMP)
+			CHECK(cases[i].name, strtod(text, NULL) == got_values[0]);
+	}
+}
+
 static void test_no_values_no_record(void **state)
 {
 	struct world w;
@@ -320,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_label_count_cap),
 		cmocka_unit_test(test_account),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_rounding),
 		cmocka_unit_test(test_no_values_no_record),
 		cmocka_unit_test(test_value_cap),
 		cmocka_unit_test(test_refusal),

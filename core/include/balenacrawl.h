@@ -154,6 +154,7 @@ struct bcrawl_metric {
 	const char       *labels;   /* label names beside the scope's own, joined by ",", or "" */
 	const char       *source;   /* where the value comes from, in the API's words */
 	const char       *help;     /* one sentence, ends with a full stop */
+	const char       *trap;     /* what misleads about it, "" if nothing does */
 	const char       *heading;  /* of a column in tables for people; NULL: not shown there; "":
 	                             * the value of the record's BCRAWL_ROLE_OTHER label */
 };
@@ -186,7 +187,9 @@ struct bcrawl_label {
 };
 struct bcrawl_value {
 	const struct bcrawl_metric *metric;
-	double                      value; /* finite; whole if metric->integral, below 2^53 */
+	double                      value; /* finite; whole if metric->integral, below 2^53; else a
+	                                    * time, or rounded to a millionth, so that 15 digits
+	                                    * print it exactly */
 };
 
 /* Label values of one record add up to at most this many bytes; what is cut is counted. */
@@ -228,6 +231,13 @@ struct bcrawl_summary {
 	double        duration_s;     /* monotonic clock */
 };
 
+/* What a host did with samples and triggers, for the crawl's own records. */
+struct bcrawl_host {
+	size_t        size;
+	unsigned long withheld_values;  /* of this crawl, that the agent could not take */
+	unsigned long ignored_triggers; /* since the last crawl, that came too soon */
+};
+
 /* Callbacks return 0 to go on; anything else ends the crawl with BCRAWL_E_SINK. They must not call
  * back into the handle. Time spent in them does not count against the network's deadlines. */
 struct bcrawl_sink {
@@ -238,6 +248,8 @@ struct bcrawl_sink {
 	int (*progress)(void *user, const struct bcrawl_progress *p);
 	/* Optional; exactly once a run. */
 	void (*end)(void *user, const struct bcrawl_summary *sum);
+	/* Optional; before the crawl's own records. *h comes zeroed, its size set. */
+	void (*host)(void *user, struct bcrawl_host *h);
 };
 
 /* ---- the crawler -------------------------------------------------------------------------- */

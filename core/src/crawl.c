@@ -69,6 +69,7 @@ void bci_progress(struct bcrawl *c)
 
 struct listing {
 	struct bci_fleets *fleets;
+	const struct bci_tags *tags;
 	struct bci_stats *stats;
 };
 
@@ -76,7 +77,7 @@ static int on_fleet(void *user, const struct json_object *o)
 {
 	struct listing *l = user;
 
-	return bci_fleets_add(l->fleets, o, l->stats);
+	return bci_fleets_add(l->fleets, o, l->tags, l->stats);
 }
 
 static void restart_listing(void *user)
@@ -89,55 +90,29 @@ static void restart_listing(void *user)
 static int fetch_fleets(struct bcrawl *c, enum bci_count count, struct bci_fetch *f,
                         struct bcrawl_error *err)
 {
+	struct bci_fleet_query q = {
+		.version = c->server.version,
+		.count = count,
+		.activation = bci_server_has_activation(c),
+		.archived = bci_config_number(c->cfg, BCI_OPT_ARCHIVED_FLEETS) != 0,
+		.latest = c->wanted[BCI_M_FLEET_LATEST_STATUS],
+		.device_tag = c->device_tag,
+		.tags = &c->tags,
+	};
 	struct bci_buf target;
 	int rc;
 
 	bci_buf_init(&target, BCI_URL_MAX);
-	bci_query_fleets(&target, c->server.version, count,
-			 c->server.fields & BCI_BIT(BCI_F_ACTIVE));
+	bci_query_fleets(&target, &q);
 	f->target = target.data;
 	rc = target.failed ? bci_error_nomem(err) : bci_fetch(c, f, err);
 	bci_buf_fini(&target);
 	return rc;
 }
 
-/* How many of the patterns match nothing; where there is no fleet at all, that is the trouble. */
-static unsigned long count_unmatched(const struct bcrawl *c, const char *patterns)
-{
-	const struct bci_fleets *fs = &c->fleets;
-	unsigned long n = 0;
-	char one[BCI_GLOB_MAX + 1];
-
-	for (patterns += strspn(patterns, " ,"); *patterns; patterns += strspn(patterns, " ,")) {
-		size_t len = strcspn(patterns, " ,");
-		bool matched;
-
-		snprintf(one, sizeof(one), "%.*s", (int)len, patterns);
-		matched = fs->n == 0 || bci_globs_match(one, c->orphans.slug);
-		for (size_t i = 0; i < fs->n && !matched; i++)
-			matched = bci_globs_match(one, fs->rows[i].slug);
-		n += !matched;
-		patterns += len;
-	}
-	return n;
-}
-
-static void select_fleets(struct bcrawl *c)
-{
-	const char *include = bci_config_text(c->cfg, BCI_OPT_FLEET);
-	const char *exclude = bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET);
-
-	c->unmatched = count_unmatched(c, include) + count_unmatched(c, exclude);
-	if (c->unmatched != c->unmatched_said)
-		bci_say(c, BCRAWL_LOG_WARNING, "fleet patterns that match no fleet: %lu",
-			c->unmatched);
-	c->unmatched_said = c->unmatched;
-	bci_fleets_select(&c->fleets, include, exclude);
-}
-
 static int list_fleets(struct bcrawl *c, struct bcrawl_error *err)
 {
-	struct listing l = { &c->fleets, &c->stats };
+	struct listing l = { &c->fleets, &c->tags, &c->stats };
 	struct bci_fetch f = { .element = on_fleet, .restart = restart_listing, .user = &l };
 	int rc = fetch_fleets(c, BCI_COUNT_ALL, &f, err);
 
@@ -150,9 +125,7 @@ static int list_fleets(struct bcrawl *c, struct bcrawl_error *err)
 	}
 	c->had_fleets = c->fleets.n > 0;
 	c->listed = true;
-	select_fleets(c);
-	for (size_t i = 0; i < c->fleets.n; i++)
-		c->devices_expected += (unsigned long)c->fleets.rows[i].counted[BCI_COUNT_ALL];
+	bci_scope_select(c);
 	return BCRAWL_OK;
 }
 
@@ -179,9 +152,16 @@ static void restart_counting(void *user)
 		k->fleets->rows[i].counted[k->count] = -1;
 }
 
+/* Whether a metric needs a count. */
+static bool is_wanted(const struct bcrawl *c, enum bci_count count)
+{
+	return c->wanted[count == BCI_COUNT_ONLINE ? BCI_M_DEVICES_ONLINE
+						   : BCI_M_FLEET_BY_CONNECTION];
+}
+
 static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 {
-	bool activation = c->server.fields & BCI_BIT(BCI_F_ACTIVE);
+	bool activation = bci_server_has_activation(c);
 	int rc = BCRAWL_OK;
 
 	for (enum bci_count k = BCI_COUNT_ONLINE; k <= BCI_COUNT_INACTIVE && !rc; k++) {
@@ -190,7 +170,7 @@ static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 				       .restart = restart_counting,
 				       .user = &counting };
 
-		if (k == BCI_COUNT_INACTIVE && !activation)
+		if (!is_wanted(c, k) || (k == BCI_COUNT_INACTIVE && !activation))
 			continue;
 		rc = fetch_fleets(c, k, &f, err);
 	}
@@ -201,18 +181,12 @@ static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 		c->fleets_done++;
 		rc = bci_fleet_emit_counts(f, activation, &c->out, &c->scratch);
 		if (!rc)
-			rc = bci_fleet_emit(f, &c->out, &c->scratch);
+			rc = bci_fleet_emit(f, &c->tags, &c->out, &c->scratch);
 	}
 	return rc;
 }
 
-/* ---- detail devices ---- */
-
-static bool is_selected(const struct bcrawl *c, const char *slug)
-{
-	return bci_globs_match(bci_config_text(c->cfg, BCI_OPT_FLEET), slug) &&
-	       !bci_globs_match(bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET), slug);
-}
+/* ---- detail devices and services ---- */
 
 static int read_devices(struct bcrawl *c, struct bcrawl_error *err)
 {
@@ -220,9 +194,9 @@ static int read_devices(struct bcrawl *c, struct bcrawl_error *err)
 	struct bci_plan plan;
 	int rc;
 
-	c->orphans_due = is_selected(c, c->orphans.slug);
+	c->orphans_due = bci_selection_holds(&c->selection, &c->orphans);
 	rc = bci_plan_make(&plan, &c->fleets, c->orphans_due ? c->orphans_seen : -1,
-	                   (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE));
+	                   (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE), c->device_tag);
 	rc = rc ? bci_error_set(err, rc, 0, "%s", bcrawl_strerror(rc))
 		: bci_walk(c, &plan, &first, err);
 	bci_plan_free(&plan);
@@ -240,14 +214,14 @@ static int close_unread(struct bcrawl *c)
 		if (c->fleets.rows[i].read)
 			continue;
 		c->fleets_failed++;
-		rc = bci_fleet_emit(&c->fleets.rows[i], &c->out, &c->scratch);
+		rc = bci_fleet_emit(&c->fleets.rows[i], &c->tags, &c->out, &c->scratch);
 	}
 	/* The devices of no fleet are no fleet that fails, but those that were there are missing.
 	 */
 	if (c->orphans.read)
 		c->orphans_seen = (int64_t)c->orphans.tally.devices;
 	else if (!rc && c->orphans_due && (c->orphans_seen > 0 || c->orphans.tally.devices > 0))
-		rc = bci_fleet_emit(&c->orphans, &c->out, &c->scratch);
+		rc = bci_fleet_emit(&c->orphans, &c->tags, &c->out, &c->scratch);
 	c->complete = c->listed && c->fleets_failed == 0 && (c->orphans.read || !c->orphans_due);
 	return rc;
 }
@@ -272,9 +246,11 @@ static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *
 	c->started = bci_clock_net(&c->clock);
 	c->deadline = c->started + (int64_t)(deadline * 1000);
 	c->progress_at = 0;
-	c->devices = c->devices_expected = c->fleets_done = c->fleets_failed = c->unmatched = 0;
+	c->devices = c->devices_expected = c->fleets_done = c->fleets_failed = 0;
+	c->unmatched = (struct bci_unmatched){ 0 };
 	c->listed = c->orphans_due = c->complete = false;
-	c->orphans.tally = (struct bci_tally){ 0 };
+	bci_tally_clear(&c->orphans.tally);
+	c->detail = (enum bci_detail)bci_config_number(c->cfg, BCI_OPT_DETAIL);
 	c->orphans.read = false;
 	c->token_state = BCI_TOKEN_UNKNOWN;
 	c->requests_before = 0;
@@ -300,6 +276,7 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 	struct bci_http_config http = {
 		.base_url = bci_config_text(c->cfg, BCI_OPT_API_URL),
 		.ca_file = bci_config_text(c->cfg, BCI_OPT_CA_FILE),
+		.proxy = bci_config_text(c->cfg, BCI_OPT_PROXY),
 	};
 	char *token;
 	int rc = bci_config_token(c->cfg, &token, err);
@@ -321,11 +298,11 @@ static int crawl(struct bcrawl *c, struct bcrawl_error *err)
 
 	if (!rc)
 		rc = list_fleets(c, err);
-	if (!rc && bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
-		rc = count_fleets(c, err);
-	else if (!rc)
-		rc = read_devices(c, err);
-	return rc;
+	if (!rc)
+		rc = bci_scope_decide(c, err);
+	if (rc)
+		return rc;
+	return c->detail == BCI_DETAIL_FLEETS ? count_fleets(c, err) : read_devices(c, err);
 }
 
 /* One line when a trouble begins or changes, one when it ends. */
@@ -333,7 +310,7 @@ static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
 {
 	bool partial = c->listed && c->fleets_failed < c->fleets.n;
 
-	if (rc == c->trouble && (rc == BCRAWL_OK || partial == c->trouble_partial))
+	if (rc == c->said.trouble && (rc == BCRAWL_OK || partial == c->said.trouble_partial))
 		return;
 	if (rc == BCRAWL_OK)
 		bci_say(c, BCRAWL_LOG_INFO, "all is well again");
@@ -345,8 +322,21 @@ static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
 			c->fleets_failed, c->fleets.n, e->message);
 	else
 		bci_say(c, BCRAWL_LOG_ERROR, "%s", e->message);
-	c->trouble = rc;
-	c->trouble_partial = partial;
+	c->said.trouble = rc;
+	c->said.trouble_partial = partial;
+}
+
+/* A word that this version does not know is worth a line, once. */
+static void tell_unknown(struct bcrawl *c)
+{
+	for (; c->said.unknown < c->stats.unknown_count; c->said.unknown++) {
+		const struct bci_unknown_word *u = &c->stats.unknown[c->said.unknown];
+
+		bci_say(c, BCRAWL_LOG_WARNING,
+			"the API says \"%s\" for %s, which this version does not know: it counts "
+			"as other",
+			u->word, u->field);
+	}
 }
 
 static void end_crawl(struct bcrawl *c, int rc)
@@ -364,6 +354,11 @@ static void end_crawl(struct bcrawl *c, int rc)
 		.duration_s = (double)(bci_clock_mono(&c->clock) - c->last_start_mono) / 1000,
 	};
 
+	/* Where fleets were only counted nothing was ranked. Out of memory costs only names. */
+	if (c->listed && bci_names_turn(&c->names_last, &c->names,
+	                                sum.complete && c->detail != BCI_DETAIL_FLEETS))
+		bci_names_free(&c->names);
+	bci_names_free(&c->names);
 	if (c->out.sink->end)
 		c->out.sink->end(c->out.user, &sum);
 	c->out.sink = NULL;
@@ -386,6 +381,9 @@ int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user,
 		success = c->listed &&
 			  (c->fleets.n == 0 ? rc == BCRAWL_OK : c->fleets_failed < c->fleets.n);
 		tell(c, rc, &e);
+		if (c->listed)
+			bci_scope_tell_unmatched(c);
+		tell_unknown(c);
 		if (success) {
 			c->last_success_s = (double)bci_clock_wall(&c->clock) / 1000;
 			rc = BCRAWL_OK;
@@ -424,14 +422,16 @@ static void say_plan(struct bcrawl *c)
 	for (size_t i = 0; i < c->fleets.n; i++)
 		bci_say(c, BCRAWL_LOG_INFO, "fleet: %s, %lld devices", c->fleets.rows[i].slug,
 		        (long long)c->fleets.rows[i].counted[BCI_COUNT_ALL]);
-	if (bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
+	if (c->detail == BCI_DETAIL_FLEETS)
 		bci_say(c, BCRAWL_LOG_INFO,
 			"a crawl would count the devices of each fleet, %lu in all",
 			c->devices_expected);
 	else
 		bci_say(c, BCRAWL_LOG_INFO, "a crawl would read all %lu devices of the fleets%s",
 		        c->devices_expected,
-		        is_selected(c, c->orphans.slug) ? ", and those of no fleet" : "");
+		        bci_selection_holds(&c->selection, &c->orphans)
+				? ", and those of no fleet"
+				: "");
 }
 
 int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_error *err)
@@ -439,6 +439,7 @@ int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_
 	bcrawl_log_fn *log = c->log;
 	void *log_user = c->log_user;
 	int64_t last_start = c->last_start_mono;
+	struct bci_said said = c->said;
 	int rc;
 
 	begin_crawl(c, NULL, NULL);
@@ -452,13 +453,52 @@ int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_
 	if (!rc)
 		rc = list_fleets(c, err);
 	if (!rc)
+		rc = bci_scope_decide(c, err);
+	if (!rc)
+		bci_scope_tell_unmatched(c);
+	if (!rc)
 		say_plan(c);
 	c->log = log;
 	c->log_user = log_user;
+	c->said = said;
 	return rc;
 }
 
 /* ---- life ---- */
+
+/* What follows from the configuration for all crawls: metrics, fields, fleets, tags. */
+static int choose(struct bcrawl *c, struct bcrawl_error *err)
+{
+	enum bci_detail detail = (enum bci_detail)bci_config_number(c->cfg, BCI_OPT_DETAIL);
+	const char *tag = bci_config_text(c->cfg, BCI_OPT_DEVICE_TAG);
+	struct bci_buf filter;
+	int rc = bci_tags_parse(&c->tags, bci_config_text(c->cfg, BCI_OPT_INFO_TAGS), err);
+
+	if (rc)
+		return rc;
+	bci_buf_init(&filter, BCI_URL_MAX);
+	bci_buf_adds(&filter, "");
+	if (*tag)
+		bci_query_device_tag(&filter, tag);
+	c->device_tag = filter.data;
+	if (filter.failed)
+		return bci_error_nomem(err);
+	c->selection = (struct bci_selection){
+		.fleets = bci_config_text(c->cfg, BCI_OPT_FLEET),
+		.exclude_fleets = bci_config_text(c->cfg, BCI_OPT_EXCLUDE_FLEET),
+		.organizations = bci_config_text(c->cfg, BCI_OPT_ORGANIZATION),
+		.exclude_organizations = bci_config_text(c->cfg, BCI_OPT_EXCLUDE_ORGANIZATION),
+	};
+	bci_metrics_select(bci_config_text(c->cfg, BCI_OPT_METRICS), c->wanted);
+	if (detail != BCI_DETAIL_SERVICES)
+		c->wanted[BCI_M_SERVICE_STATUS] = c->wanted[BCI_M_SERVICE_PROGRESS] =
+			c->wanted[BCI_M_FLEET_SERVICES] = false;
+	c->fields = detail == BCI_DETAIL_FLEETS ? BCI_BIT(BCI_F_ACTIVE)
+						: bci_metrics_fields(c->wanted);
+	if (c->wanted[BCI_M_DEVICE_INFO] && c->tags.n > 0)
+		c->fields |= BCI_BIT(BCI_F_TAGS);
+	return BCRAWL_OK;
+}
 
 int bcrawl_new(struct bcrawl **out, const struct bcrawl_config *cfg, struct bcrawl_error *err)
 {
@@ -475,15 +515,16 @@ int bcrawl_new(struct bcrawl **out, const struct bcrawl_config *cfg, struct bcra
 	c->cfg = bci_config_copy(cfg);
 	c->page = bci_page_new(NULL, NULL);
 	c->orphans.slug = strdup("none");
-	c->orphans.tracks_latest = -1;
+	c->orphans.tracks_latest = c->orphans.latest_status = -1;
 	if (!c->cfg || !c->page || !c->orphans.slug) {
 		bcrawl_free(c);
 		return bci_error_nomem(err);
 	}
-	bci_metrics_select(bci_config_text(c->cfg, BCI_OPT_METRICS), c->wanted);
-	c->fields = bci_metrics_fields(c->wanted);
-	if (bci_config_number(c->cfg, BCI_OPT_DETAIL) == BCI_DETAIL_FLEETS)
-		c->fields = BCI_BIT(BCI_F_ACTIVE);
+	rc = choose(c, err);
+	if (rc) {
+		bcrawl_free(c);
+		return rc;
+	}
 	*out = c;
 	return BCRAWL_OK;
 }
@@ -496,7 +537,12 @@ void bcrawl_free(struct bcrawl *c)
 		c->transport.free(c->transport.self);
 	bci_page_free(c->page);
 	bci_fleets_free(&c->fleets);
+	bci_tally_clear(&c->orphans.tally);
 	free(c->orphans.slug);
+	bci_tags_free(&c->tags);
+	free(c->device_tag);
+	bci_names_free(&c->names);
+	bci_names_free(&c->names_last);
 	bci_token_free(c->token);
 	bcrawl_config_free(c->cfg);
 	free(c);

@@ -6,6 +6,7 @@
 #define BCI_CRAWL_H
 
 #include "fleet.h"
+#include "limits.h"
 #include "options.h"
 #include "page.h"
 #include "plan.h"
@@ -20,6 +21,22 @@ struct bci_server {
 
 enum bci_token_state { BCI_TOKEN_UNKNOWN, BCI_TOKEN_VALID, BCI_TOKEN_REFUSED };
 
+/* Patterns and tags of the configuration that match nothing: how many, and as much of them as fits
+ * a line. */
+struct bci_unmatched {
+	unsigned long n;
+	char text[BCI_UNMATCHED_TEXT];
+};
+
+/* What the log knows: so that each thing is said when it begins or changes, and no more. */
+struct bci_said {
+	int    trouble;         /* the code; 0: none */
+	bool   trouble_partial; /* and whether only some fleets were concerned */
+	char   unmatched[BCI_UNMATCHED_TEXT];
+	size_t unknown;         /* words of stats.unknown */
+	bool   reduced;         /* that max-series cuts the detail */
+};
+
 struct bcrawl {
 	struct bcrawl_config *cfg;
 	struct bci_clock      clock;
@@ -30,8 +47,12 @@ struct bcrawl {
 	struct bci_record     scratch;
 	struct bci_fleets     fleets;
 	struct bci_fleet      orphans; /* the devices of no fleet, as a fleet */
+	struct bci_tags       tags;    /* that the infos show */
+	struct bci_selection  selection;
+	char    *device_tag;           /* the filter of option device-tag, "" for none */
 	bool     wanted[BCI_M__COUNT];
 	uint64_t fields;               /* that the wanted metrics need */
+	bool     counts;               /* devices have been counted: see learn_activation() */
 	char    *token;
 	unsigned token_serial;         /* counts the tokens of this crawl */
 	enum bci_token_state token_state;
@@ -47,16 +68,17 @@ struct bcrawl {
 	double  last_success_s; /* 0: none yet */
 	int64_t orphans_seen;
 	bool    had_fleets;
-	int     trouble;        /* the code last said in the log; 0: none */
-	bool    trouble_partial; /* and whether only some fleets were concerned */
-	unsigned long unmatched_said;
+	struct bci_said said;
+	struct bci_names names_last;
 
 	/* of the crawl that runs */
 	struct bci_out out;
+	struct bci_names names;
+	enum bci_detail detail;     /* as configured, or less: max-series */
 	int64_t  started, deadline; /* on the network's clock */
 	int64_t  progress_at;
 	unsigned long devices, devices_expected, fleets_done, fleets_failed;
-	unsigned long unmatched;
+	struct bci_unmatched unmatched;
 	uint64_t requests_before, retries_before, bytes_before;
 	bool     listed;            /* the fleet list was read */
 	bool     orphans_due;       /* devices of no fleet are to be read */
@@ -100,6 +122,17 @@ bool bci_server_new_token(struct bcrawl *c);
 int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err);
 /* The fields to ask for: those needed that the server has. */
 uint64_t bci_server_fields(const struct bcrawl *c);
+/* Whether it tells inactive devices. */
+bool bci_server_has_activation(const struct bcrawl *c);
+
+/* ---- scope.c ---- */
+
+/* Leaves the fleets to be crawled, and finds the patterns that match none. */
+void bci_scope_select(struct bcrawl *c);
+/* When all was read that is to be read: says what matches nothing. */
+void bci_scope_tell_unmatched(struct bcrawl *c);
+/* More series than the receiver bears would cost it all of them: then only fleets are crawled. */
+BCI_MUST_CHECK int bci_scope_decide(struct bcrawl *c, struct bcrawl_error *err);
 
 /* ---- walk.c ---- */
 

@@ -14,10 +14,11 @@ enum bci_field {
 	BCI_F_DEVICE_NAME,
 	BCI_F_DEVICE_TYPE,
 	BCI_F_RUNNING_RELEASE,
+	BCI_F_RELEASE_NAME, /* of the running release */
 	BCI_F_PINNED_RELEASE,
-	BCI_F_STATUS,
 	BCI_F_VPN,
 	BCI_F_HEARTBEAT,
+	BCI_F_STATUS, /* behind what version 6 needs to tell it */
 	BCI_F_LAST_CONNECTIVITY,
 	BCI_F_VPN_CHANGED,
 	BCI_F_HEARTBEAT_CHANGED,
@@ -35,6 +36,8 @@ enum bci_field {
 	BCI_F_OS_VERSION,
 	BCI_F_OS_VARIANT,
 	BCI_F_SUPERVISOR_VERSION,
+	BCI_F_TARGET_OS,
+	BCI_F_TARGET_SUPERVISOR,
 	BCI_F_WEB_ACCESSIBLE,
 	BCI_F_LOCKED_UNTIL,
 	BCI_F_CREATED,
@@ -45,6 +48,8 @@ enum bci_field {
 	BCI_F_LONGITUDE,
 	BCI_F_CUSTOM_LATITUDE,
 	BCI_F_CUSTOM_LONGITUDE,
+	BCI_F_TAGS,
+	BCI_F_INSTALLS,
 	BCI_F__COUNT
 };
 _Static_assert(BCI_F__COUNT <= 64, "a set of fields is one uint64_t");
@@ -55,6 +60,9 @@ _Static_assert(BCI_F__COUNT <= 64, "a set of fields is one uint64_t");
 #define BCI_STATE_FIELDS                                                                           \
 	(BCI_BIT(BCI_F_STATUS) | BCI_BIT(BCI_F_VPN) | BCI_BIT(BCI_F_HEARTBEAT) |                   \
 	 BCI_BIT(BCI_F_LAST_CONNECTIVITY))
+/* What the states of a device's services are told from. */
+#define BCI_SERVICE_FIELDS                                                                         \
+	(BCI_BIT(BCI_F_INSTALLS) | BCI_BIT(BCI_F_RUNNING_RELEASE) | BCI_STATE_FIELDS)
 
 enum bci_field_type {
 	BCI_TYPE_NUMBER,      /* whole, within min and max */
@@ -63,7 +71,9 @@ enum bci_field_type {
 	BCI_TYPE_DATE,
 	BCI_TYPE_WORD,        /* one of words; its code is the index + 1, 0 for any other */
 	BCI_TYPE_TEXT,
-	BCI_TYPE_REF          /* the id of the row it refers to */
+	BCI_TYPE_REF,         /* the id of the row it refers to */
+	BCI_TYPE_NAME,        /* a text of the row it refers to: the first of members it has */
+	BCI_TYPE_ROWS         /* rows that refer to the device; read by files of their own */
 };
 
 struct bci_field_row {
@@ -71,8 +81,10 @@ struct bci_field_row {
 	enum bci_field_type type;
 	double              min, max;
 	const char *const  *words;  /* BCI_TYPE_WORD: NULL-terminated */
-	const char         *expand; /* what to expand, if its text is wanted; else NULL */
+	const char *const  *members; /* BCI_TYPE_NAME: NULL-terminated */
+	const char         *expand; /* options of $expand; NULL: it is selected */
 	bool                probe;  /* not every server has it */
+	bool                since7; /* version 6 of the API has none */
 };
 
 extern const struct bci_field_row bci_fields[BCI_F__COUNT];
@@ -81,5 +93,10 @@ extern const struct bci_field_row bci_fields[BCI_F__COUNT];
 extern const char *const bci_status_words[];
 extern const char *const bci_heartbeat_words[];
 extern const char *const bci_update_words[];
+extern const char *const bci_service_words[];
+extern const char *const bci_release_words[];
+
+/* The code of a word in its vocabulary, 0 for one that is not there. */
+size_t bci_word_code(const char *const *words, const char *text);
 
 #endif

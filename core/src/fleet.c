@@ -18,6 +18,8 @@ static void clear_row(struct bci_fleet *f)
 	free(f->organization);
 	free(f->device_type);
 	free(f->target);
+	bci_tag_values_free(f->tags);
+	bci_tally_clear(&f->tally);
 	*f = (struct bci_fleet){ 0 };
 }
 
@@ -76,6 +78,8 @@ static bool read_target(struct bci_fleet *f, const struct json_object *o, struct
 	f->target_created = NAN;
 	if (!row)
 		return true;
+	if (bci_json_id(row, "id", &f->target_id) != BCI_JSON_OK)
+		f->target_id = 0;
 	if (bci_json_text(row, "created_at", &date) == BCI_JSON_OK &&
 	    !bci_date_parse(date, &f->target_created)) {
 		f->target_created = NAN;
@@ -86,13 +90,30 @@ static bool read_target(struct bci_fleet *f, const struct json_object *o, struct
 	return f->target || copy_text(row, "commit", &f->target, stats);
 }
 
-static bool read_row(struct bci_fleet *f, const struct json_object *o, struct bci_stats *stats)
+/* [{"status":"success"}], the newest release alone, or [] */
+static int read_latest(const struct json_object *o, struct bci_stats *stats)
+{
+	const struct json_object *row = bci_json_row(o, "owns__release", 0);
+	const char *text;
+	size_t code;
+
+	if (!row || bci_json_text(row, "status", &text) != BCI_JSON_OK)
+		return -1;
+	code = bci_word_code(bci_release_words, text);
+	if (code == 0)
+		bci_stats_unknown_word(stats, "status of a release", text);
+	return (int)code;
+}
+
+static bool read_row(struct bci_fleet *f, const struct json_object *o, const struct bci_tags *tags,
+                     struct bci_stats *stats)
 {
 	bool tracks;
 
 	f->tracks_latest = -1;
 	if (bci_json_bool(o, "should_track_latest_release", &tracks) == BCI_JSON_OK)
 		f->tracks_latest = tracks;
+	f->latest_status = read_latest(o, stats);
 	for (size_t i = 0; i < ARRAY_LEN(f->counted); i++)
 		f->counted[i] = -1;
 	bci_json_id(o, "owns__device", &f->counted[BCI_COUNT_ALL]);
@@ -100,10 +121,11 @@ static bool read_row(struct bci_fleet *f, const struct json_object *o, struct bc
 	       copy_text(bci_json_expanded(o, "organization"), "handle", &f->organization, stats) &&
 	       copy_text(bci_json_expanded(o, "is_for__device_type"), "slug", &f->device_type,
 			 stats) &&
-	       read_target(f, o, stats);
+	       read_target(f, o, stats) && !bci_tags_copy(tags, o, "application_tag", &f->tags);
 }
 
-int bci_fleets_add(struct bci_fleets *fs, const struct json_object *o, struct bci_stats *stats)
+int bci_fleets_add(struct bci_fleets *fs, const struct json_object *o, const struct bci_tags *tags,
+                   struct bci_stats *stats)
 {
 	struct bci_fleet row = { 0 };
 	int rc = grow(fs);
@@ -113,7 +135,7 @@ int bci_fleets_add(struct bci_fleets *fs, const struct json_object *o, struct bc
 	if (bci_json_id(o, "id", &row.id) != BCI_JSON_OK || row.id == 0 ||
 	    (fs->n > 0 && row.id <= fs->rows[fs->n - 1].id))
 		return BCRAWL_E_PROTOCOL;
-	rc = read_row(&row, o, stats) ? BCRAWL_OK : BCRAWL_E_NOMEM;
+	rc = read_row(&row, o, tags, stats) ? BCRAWL_OK : BCRAWL_E_NOMEM;
 	if (!rc && (!row.slug || row.counted[BCI_COUNT_ALL] < 0))
 		rc = BCRAWL_E_PROTOCOL;
 	if (rc) {
@@ -150,13 +172,30 @@ int bci_fleets_count(struct bci_fleets *fs, const struct json_object *o, enum bc
 	return BCRAWL_OK;
 }
 
-void bci_fleets_select(struct bci_fleets *fs, const char *include, const char *exclude)
+const char *bci_fleet_organization(const struct bci_fleet *f, char room[BCI_TEXT_MAX])
+{
+	if (f->organization)
+		return f->organization;
+	snprintf(room, BCI_TEXT_MAX, "%.*s", (int)strcspn(f->slug, "/"), f->slug);
+	return room;
+}
+
+bool bci_selection_holds(const struct bci_selection *s, const struct bci_fleet *f)
+{
+	char room[BCI_TEXT_MAX];
+	const char *organization = bci_fleet_organization(f, room);
+
+	return bci_globs_match(s->fleets, f->slug) && !bci_globs_match(s->exclude_fleets, f->slug) &&
+	       bci_globs_match(s->organizations, organization) &&
+	       !bci_globs_match(s->exclude_organizations, organization);
+}
+
+void bci_fleets_select(struct bci_fleets *fs, const struct bci_selection *s)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < fs->n; i++) {
-		if (bci_globs_match(include, fs->rows[i].slug) &&
-		    !bci_globs_match(exclude, fs->rows[i].slug))
+		if (bci_selection_holds(s, &fs->rows[i]))
 			fs->rows[kept++] = fs->rows[i];
 		else
 			clear_row(&fs->rows[i]);
@@ -170,7 +209,8 @@ void bci_fleet_record(const struct bci_fleet *f, struct bci_out *out, struct bci
 	bci_record_label(r, "fleet", BCRAWL_ROLE_FLEET, f->slug);
 }
 
-int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_record *r)
+int bci_fleet_emit(const struct bci_fleet *f, const struct bci_tags *tags, struct bci_out *out,
+                   struct bci_record *r)
 {
 	char id[24];
 	int rc;
@@ -181,6 +221,8 @@ int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_re
 		bci_record_value(r, BCI_M_FLEET_TARGET_CREATED, f->target_created);
 	if (f->id && f->tracks_latest >= 0)
 		bci_record_value(r, BCI_M_FLEET_TRACKS_LATEST, f->tracks_latest);
+	if (f->id && f->latest_status >= 0)
+		bci_record_value(r, BCI_M_FLEET_LATEST_STATUS, f->latest_status);
 	rc = bci_record_end(r);
 	if (rc || !f->id)
 		return rc;
@@ -191,6 +233,7 @@ int bci_fleet_emit(const struct bci_fleet *f, struct bci_out *out, struct bci_re
 	bci_record_label(r, "organization", BCRAWL_ROLE_OTHER, f->organization);
 	bci_record_label(r, "device_type", BCRAWL_ROLE_OTHER, f->device_type);
 	bci_record_label(r, "fleet_id", BCRAWL_ROLE_OTHER, id);
+	bci_tag_values_label(tags, f->tags, r);
 	bci_record_value(r, BCI_M_FLEET_INFO, 1);
 	rc = bci_record_end(r);
 	if (rc || !f->target)
@@ -231,8 +274,11 @@ int bci_fleet_emit_counts(const struct bci_fleet *f, bool activation, struct bci
 
 	/* The counts are of different moments: parts that do not add up are not told. */
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		if (parts[i].n < 0)
+		if (parts[i].n < 0) {
+			if (out->wanted[BCI_M_FLEET_BY_CONNECTION])
+				out->withheld[BCI_WITHHELD_INCONSISTENT] += ARRAY_LEN(parts);
 			return rc;
+		}
 	for (size_t i = 0; i < ARRAY_LEN(parts) && !rc; i++) {
 		bci_fleet_record(f, out, r);
 		bci_record_label(r, bci_metric(BCI_M_FLEET_BY_CONNECTION)->pub.labels,

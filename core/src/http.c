@@ -18,6 +18,7 @@ struct http {
 	CURLM *multi;
 	char *base_url;
 	char *ca_file;
+	char *proxy; /* NULL: as the environment says */
 	bool https_only;
 	const struct bci_clock *clock;
 	struct carrier *idle, *busy;
@@ -192,6 +193,8 @@ static bool setup(struct carrier *c)
 	/* A resolver that is stuck must not keep the host from ending. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 #endif
+	if (h->proxy && curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) != CURLE_OK)
+		return false;
 	if (h->ca_file[0] && curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file) != CURLE_OK)
 		return false;
 	return true;
@@ -368,6 +371,7 @@ static void http_free(void *self)
 	curl_multi_cleanup(h->multi);
 	free(h->base_url);
 	free(h->ca_file);
+	free(h->proxy);
 	free(h);
 }
 
@@ -383,10 +387,13 @@ bool bci_http_new(struct bci_transport *t, const struct bci_http_config *cfg,
 		n--;
 	h->base_url = strndup(cfg->base_url, n);
 	h->ca_file = strdup(cfg->ca_file);
+	/* libcurl takes "" for no proxy whatever the environment says. */
+	if (*cfg->proxy)
+		h->proxy = strdup(strcmp(cfg->proxy, "none") == 0 ? "" : cfg->proxy);
 	h->https_only = strncasecmp(cfg->base_url, "http://", 7) != 0;
 	h->clock = clock;
 	h->multi = curl_multi_init();
-	if (!h->base_url || !h->ca_file || !h->multi) {
+	if (!h->base_url || !h->ca_file || (*cfg->proxy && !h->proxy) || !h->multi) {
 		http_free(h);
 		return false;
 	}

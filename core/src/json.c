@@ -81,14 +81,26 @@ enum bci_json bci_json_text(const struct json_object *o, const char *name, const
 	return BCI_JSON_OK;
 }
 
-const struct json_object *bci_json_expanded(const struct json_object *o, const char *name)
+size_t bci_json_row_count(const struct json_object *o, const char *name)
 {
 	struct json_object *v = member(o, name);
 
-	if (!v || !json_object_is_type(v, json_type_array) || json_object_array_length(v) != 1)
+	return v && json_object_is_type(v, json_type_array) ? json_object_array_length(v) : 0;
+}
+
+const struct json_object *bci_json_row(const struct json_object *o, const char *name, size_t i)
+{
+	struct json_object *v;
+
+	if (i >= bci_json_row_count(o, name))
 		return NULL;
-	v = json_object_array_get_idx(v, 0);
+	v = json_object_array_get_idx(member(o, name), i);
 	return json_object_is_type(v, json_type_object) ? v : NULL;
+}
+
+const struct json_object *bci_json_expanded(const struct json_object *o, const char *name)
+{
+	return bci_json_row_count(o, name) == 1 ? bci_json_row(o, name, 0) : NULL;
 }
 
 enum bci_json bci_json_ref(const struct json_object *o, const char *name, int64_t *out)

@@ -18,12 +18,30 @@
 /* Node refuses a request above 16 KiB in all (balena-api-live.md 2); proxies have 8 KiB buffers. */
 #define BCI_URL_MAX 8192
 /* Ids of fleets in one group's filter: BCI_URL_MAX less path, $select and $expand. */
-#define BCI_GROUP_ID_BYTES_MAX 5000
+#define BCI_GROUP_ID_BYTES_MAX 3000
 #define BCI_TOKEN_MAX 16384
 #define BCI_LABEL_VALUE_MAX 1024
 #define BCI_TEXT_MAX 4096
 /* A slug may have 321 characters. */
 #define BCI_GLOB_MAX 511
+/* Tags that an info shows: labels beside these are 9. In a URL six bytes a character at worst,
+ * that of a quote. */
+#define BCI_TAGS_MAX 16
+#define BCI_TAG_KEYS_BYTES_MAX 300
+#define BCI_DEVICE_TAG_MAX 200
+/* Distinct versions and the like that are counted for one fleet, the rest is "other"; 20 to 40 are
+ * named. A fleet in order has a handful. */
+#define BCI_RANKING_MAX 4096
+/* Services of one device, and of one fleet: compositions seen have up to some 30. */
+#define BCI_DEVICE_SERVICES_MAX 128
+#define BCI_FLEET_SERVICES_MAX 256
+/* Of the patterns that match nothing, what is said in the log. */
+#define BCI_UNMATCHED_TEXT 200
+/* For an estimate of series, which must only be of the right size. */
+#define BCI_SERVICES_ESTIMATE 4
+#define BCI_PARTITION_ESTIMATE 8
+/* Each is said once in the log. */
+#define BCI_UNKNOWN_WORDS_MAX 16
 
 #define BCI_STOP_POLL_MS 200
 #define BCI_CONNECT_TIMEOUT_MS 10000

@@ -6,6 +6,7 @@
 
 #include "limits.h"
 #include "metrics.h"
+#include "tags.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -18,7 +19,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum type { NAME, PATH, SECRET, URL, NUMBER, BOOLEAN, CHOICE, METRIC_GLOBS, FLEET_GLOBS };
+enum type {
+	NAME,
+	PATH,
+	SECRET,
+	URL,
+	PROXY,
+	NUMBER,
+	BOOLEAN,
+	CHOICE,
+	METRIC_GLOBS,
+	GLOBS,
+	TAG_KEYS,
+	TAG
+};
 
 struct option {
 	struct bcrawl_option pub;
@@ -71,10 +85,18 @@ static const struct option options[] = {
 		         "its own CA.", 0 },
 		.type = PATH,
 	},
+	[BCI_OPT_PROXY] = {
+		.pub = { "proxy", "url", "",
+		         "none, or http://, https://, socks5:// or socks5h:// HOST[:PORT]",
+		         "Proxy to reach the API by; unset, https_proxy and no_proxy of the "
+		         "environment count, which none ignores.", 0 },
+		.type = PROXY,
+	},
 	[BCI_OPT_DETAIL] = {
-		.pub = { "detail", "choice", "devices", "fleets or devices",
-		         "How deep to crawl: counts of each fleet only, or every device.", 0 },
-		.type = CHOICE, .choices = { "fleets", "devices" },
+		.pub = { "detail", "choice", "devices", "fleets, devices or services",
+		         "How deep to crawl: counts of each fleet only, every device, or every "
+		         "device with its services.", 0 },
+		.type = CHOICE, .choices = { "fleets", "devices", "services" },
 	},
 	[BCI_OPT_METRICS] = {
 		.pub = { BCRAWL_KEY_METRICS, "globs", "@standard",
@@ -84,16 +106,64 @@ static const struct option options[] = {
 		         "API.", 0 },
 		.type = METRIC_GLOBS,
 	},
+	[BCI_OPT_STALE_VALUES] = {
+		.pub = { "stale-values", "choice", "drop", "drop or keep",
+		         "What becomes of values that a device reported before it was lost, which "
+		         "the API keeps for ever.", 0 },
+		.type = CHOICE, .choices = { "drop", "keep" },
+	},
+	[BCI_OPT_TOP_VERSIONS] = {
+		.pub = { "top-versions", "number", "20", "1 to 200",
+		         "How many releases, OS and supervisor versions and device types of a "
+		         "fleet are counted by name; the rest is other.", 0 },
+		.type = NUMBER, .min = 1, .max = 200, .whole = true,
+	},
+	[BCI_OPT_INFO_TAGS] = {
+		.pub = { "info-tags", "tags", "",
+		         "up to 16 keys of tags, separated by blanks or commas",
+		         "Tags of devices and fleets that become labels tag_KEY of the info "
+		         "metrics.", BCRAWL_OPT_MULTI },
+		.type = TAG_KEYS,
+	},
+	[BCI_OPT_MAX_SERIES] = {
+		.pub = { "max-series", "number", "10000000", "0 to 1000000000; 0 is no limit",
+		         "When more series than this are to be expected, a crawl falls back to "
+		         "detail fleets.", 0 },
+		.type = NUMBER, .min = 0, .max = 1e9, .whole = true,
+	},
 	[BCI_OPT_FLEET] = {
 		.pub = { "fleet", "globs", "*", "slugs with * and ?, such as acme/*",
-		         "Fleets to crawl, by slug.", BCRAWL_OPT_MULTI },
-		.type = FLEET_GLOBS,
+		         "Fleets to crawl, by slug; none is the devices of no "
+		         "fleet.", BCRAWL_OPT_MULTI },
+		.type = GLOBS,
 	},
 	[BCI_OPT_EXCLUDE_FLEET] = {
 		.pub = { "exclude-fleet", "globs", "", "slugs with * and ?, such as acme/test-*",
 		         "Fleets to leave out, by slug; wins over the fleets to "
 		         "crawl.", BCRAWL_OPT_MULTI },
-		.type = FLEET_GLOBS,
+		.type = GLOBS,
+	},
+	[BCI_OPT_ORGANIZATION] = {
+		.pub = { "organization", "globs", "*", "handles with * and ?, such as acme*",
+		         "Organizations whose fleets are crawled; none is that of the devices of "
+		         "no fleet.", BCRAWL_OPT_MULTI },
+		.type = GLOBS,
+	},
+	[BCI_OPT_EXCLUDE_ORGANIZATION] = {
+		.pub = { "exclude-organization", "globs", "", "handles with * and ?",
+		         "Organizations whose fleets are left out.", BCRAWL_OPT_MULTI },
+		.type = GLOBS,
+	},
+	[BCI_OPT_ARCHIVED_FLEETS] = {
+		.pub = { "archived-fleets", "boolean", "false", "true or false",
+		         "Crawl archived fleets too.", 0 },
+		.type = BOOLEAN,
+	},
+	[BCI_OPT_DEVICE_TAG] = {
+		.pub = { "device-tag", "tag", "", "KEY or KEY=VALUE, up to 200 bytes",
+		         "Crawl only devices that carry this tag; all counts and sums are then of "
+		         "these.", 0 },
+		.type = TAG,
 	},
 	[BCI_OPT_INTERVAL] = {
 		.pub = { BCRAWL_KEY_INTERVAL, "number", "60", "10 to 86400 seconds",
@@ -292,38 +362,75 @@ static bool parse_choice(const struct option *o, const char *text, double *out)
 	return false;
 }
 
-/* https://host[:port][/path]: nothing that curl would read as a user, a query or a fragment. */
-static bool is_url(const char *text)
+/* host[:port][/path]: nothing that curl would read as a user, a query or a fragment. */
+static bool is_host(const char *host)
 {
-	const char *host, *port;
+	const char *port;
 	char *end;
 
-	if (strncasecmp(text, "https://", 8) != 0 && strncasecmp(text, "http://", 7) != 0)
-		return false;
-	host = strstr(text, "://") + 3;
 	port = strrchr(host, ']') ? strchr(strrchr(host, ']'), ':') : strchr(host, ':');
 	if (port && port < host + strcspn(host, "/") &&
 	    (!isdigit((unsigned char)port[1]) || strtol(port + 1, &end, 10) > 65535 ||
 	     !strchr("/", *end)))
 		return false;
 	return *host && *host != '/' && *host != ':' && !strpbrk(host, "@?#\\ \"<>^`{|}") &&
-	       strlen(text) <= 1024;
+	       strlen(host) <= 1000;
+}
+
+static bool is_url(const char *text)
+{
+	if (strncasecmp(text, "https://", 8) != 0 && strncasecmp(text, "http://", 7) != 0)
+		return false;
+	return is_host(strstr(text, "://") + 3);
+}
+
+/* Only the schemes that libcurl has everywhere, and no user: that would be a password in argv. */
+static bool is_proxy(const char *text)
+{
+	static const char *const schemes[] = { "http://", "https://", "socks5://", "socks5h://" };
+
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		size_t n = strlen(schemes[i]);
+
+		if (strncasecmp(text, schemes[i], n) == 0)
+			return is_host(text + n) && !strchr(text + n, '/');
+	}
+	return strcmp(text, "none") == 0;
+}
+
+const char *bci_list_next(const char *text, size_t *n)
+{
+	text += strspn(text, " ,");
+	*n = strcspn(text, " ,");
+	return *n ? text : NULL;
 }
 
 /* At least one, and none longer than bci_globs_match() takes. */
 static bool are_globs(const char *text)
 {
-	size_t n = 0;
+	size_t count = 0, n;
 
-	for (text += strspn(text, " ,"); *text; text += strspn(text, " ,")) {
-		size_t len = strcspn(text, " ,");
-
-		if (len > BCI_GLOB_MAX)
+	for (; (text = bci_list_next(text, &n)); text += n, count++)
+		if (n > BCI_GLOB_MAX)
 			return false;
-		text += len;
-		n++;
-	}
-	return n > 0;
+	return count > 0;
+}
+
+/* What the server would answer 500 to must not get there: it would look like trouble of its own. */
+static bool is_utf8(const char *text)
+{
+	char clean[BCI_DEVICE_TAG_MAX + 1];
+
+	return bci_label_clean(clean, BCI_DEVICE_TAG_MAX, text) && strcmp(clean, text) == 0;
+}
+
+static bool are_tag_keys(const char *text)
+{
+	struct bci_tags tags;
+	bool good = bci_tags_parse(&tags, text, NULL) == BCRAWL_OK && tags.n > 0;
+
+	bci_tags_free(&tags);
+	return good;
 }
 
 static bool is_valid(const struct option *o, const char *text, double *number)
@@ -347,10 +454,16 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 		return parse_boolean(text, number);
 	case CHOICE:
 		return parse_choice(o, text, number);
+	case PROXY:
+		return is_proxy(text);
 	case METRIC_GLOBS:
 		return bci_metrics_select(text, NULL);
-	case FLEET_GLOBS:
+	case GLOBS:
 		return are_globs(text);
+	case TAG_KEYS:
+		return are_tag_keys(text);
+	case TAG:
+		return *text && *text != '=' && is_utf8(text);
 	}
 	return false;
 }
@@ -522,6 +635,8 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 {
 	const char *url = bci_config_text(cfg, BCI_OPT_API_URL);
 	const char *ca = bci_config_text(cfg, BCI_OPT_CA_FILE);
+	struct bcrawl_error e = { .size = sizeof(e) };
+	struct bci_tags tags;
 	char *token = NULL;
 	FILE *f;
 	int rc;
@@ -541,6 +656,12 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 			                     options[BCI_OPT_CA_FILE].pub.key, ca, strerror(errno));
 		fclose(f);
 	}
+	/* Each value by itself was good; together they may be too many, or alike. */
+	rc = bci_tags_parse(&tags, bci_config_text(cfg, BCI_OPT_INFO_TAGS), &e);
+	bci_tags_free(&tags);
+	if (rc)
+		return bci_error_set(err, rc, 0, "%s: %s", options[BCI_OPT_INFO_TAGS].pub.key,
+		                     e.message);
 	rc = bci_config_token(cfg, &token, err);
 	bci_token_free(token);
 	return rc;
@@ -549,17 +670,15 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 bool bci_globs_match(const char *globs, const char *text)
 {
 	char glob[BCI_GLOB_MAX + 1];
+	size_t n;
 
-	while (*globs) {
-		size_t n = strcspn(globs, " ,");
-
-		if (n > 0 && n < sizeof(glob)) {
-			memcpy(glob, globs, n);
-			glob[n] = '\0';
-			if (fnmatch(glob, text, 0) == 0)
-				return true;
-		}
-		globs += n + strspn(globs + n, " ,");
+	for (; (globs = bci_list_next(globs, &n)); globs += n) {
+		if (n >= sizeof(glob))
+			continue;
+		memcpy(glob, globs, n);
+		glob[n] = '\0';
+		if (fnmatch(glob, text, 0) == 0)
+			return true;
 	}
 	return false;
 }

@@ -14,10 +14,19 @@ enum bci_opt {
 	BCI_OPT_TOKEN_FILE,
 	BCI_OPT_ALLOW_HTTP,
 	BCI_OPT_CA_FILE,
+	BCI_OPT_PROXY,
 	BCI_OPT_DETAIL,
 	BCI_OPT_METRICS,
+	BCI_OPT_STALE_VALUES,
+	BCI_OPT_TOP_VERSIONS,
+	BCI_OPT_INFO_TAGS,
+	BCI_OPT_MAX_SERIES,
 	BCI_OPT_FLEET,
 	BCI_OPT_EXCLUDE_FLEET,
+	BCI_OPT_ORGANIZATION,
+	BCI_OPT_EXCLUDE_ORGANIZATION,
+	BCI_OPT_ARCHIVED_FLEETS,
+	BCI_OPT_DEVICE_TAG,
 	BCI_OPT_INTERVAL,
 	BCI_OPT_MIN_INTERVAL,
 	BCI_OPT_DEADLINE,
@@ -27,7 +36,8 @@ enum bci_opt {
 	BCI_OPT__COUNT
 };
 
-enum bci_detail { BCI_DETAIL_FLEETS, BCI_DETAIL_DEVICES };
+enum bci_detail { BCI_DETAIL_FLEETS, BCI_DETAIL_DEVICES, BCI_DETAIL_SERVICES };
+enum bci_stale_values { BCI_STALE_DROP, BCI_STALE_KEEP };
 enum bci_account_label { BCI_ACCOUNT_LABEL_CRAWL, BCI_ACCOUNT_LABEL_ALL };
 
 struct bcrawl_config {
@@ -52,6 +62,10 @@ BCI_MUST_CHECK int bci_config_token(const struct bcrawl_config *cfg, char **toke
 
 /* Zeroes and frees a token; NULL is fine. */
 void bci_token_free(char *token);
+
+/* How a glob, or whatever else is separated by blanks or commas, is walked through: the first one
+ * at or behind text, its length in *n; NULL: there is no more. */
+const char *bci_list_next(const char *text, size_t *n);
 
 /* Whether one of the blank-separated globs matches text; an empty list matches nothing. */
 bool bci_globs_match(const char *globs, const char *text);

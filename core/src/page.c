@@ -104,7 +104,7 @@ static int feed_element(struct bci_page *p, const char *data, size_t len, size_t
 	p->state = BETWEEN;
 	rc = p->fn(p->user, o);
 	json_object_put(o);
-	return rc ? fail(p, rc, "holds what was not asked for") : 0;
+	return rc ? fail(p, rc, "has an element that is not as asked for") : 0;
 }
 
 /* Takes one byte outside of elements. */

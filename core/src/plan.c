@@ -25,7 +25,7 @@ static size_t group_length(const struct bci_fleets *fs, size_t first)
 	return n;
 }
 
-static int make_filter(struct bci_group *g, const struct bci_fleets *fs)
+static int make_filter(struct bci_group *g, const struct bci_fleets *fs, const char *device_tag)
 {
 	int64_t ids[BCI_GROUP_FLEETS_MAX];
 	struct bci_buf b;
@@ -33,13 +33,13 @@ static int make_filter(struct bci_group *g, const struct bci_fleets *fs)
 	for (size_t i = 0; i < g->n; i++)
 		ids[i] = fs->rows[g->first + i].id;
 	bci_buf_init(&b, BCI_URL_MAX);
-	bci_query_fleet_filter(&b, ids, g->n);
+	bci_query_fleet_filter(&b, ids, g->n, device_tag);
 	g->filter = b.data;
 	return b.failed;
 }
 
 static int add_group(struct bci_plan *p, const struct bci_fleets *fs, size_t first, size_t n,
-                     int64_t expected)
+                     int64_t expected, const char *device_tag)
 {
 	struct bci_group *g = &p->groups[p->n];
 
@@ -47,11 +47,11 @@ static int add_group(struct bci_plan *p, const struct bci_fleets *fs, size_t fir
 	for (size_t i = 0; i < n; i++)
 		g->expected += fs->rows[first + i].counted[BCI_COUNT_ALL];
 	p->n++;
-	return make_filter(g, fs);
+	return make_filter(g, fs, device_tag);
 }
 
 int bci_plan_make(struct bci_plan *p, const struct bci_fleets *fs, int64_t orphans_expected,
-                  int64_t page_size)
+                  int64_t page_size, const char *device_tag)
 {
 	int rc = BCRAWL_OK;
 
@@ -62,10 +62,10 @@ int bci_plan_make(struct bci_plan *p, const struct bci_fleets *fs, int64_t orpha
 		return BCRAWL_E_NOMEM;
 	for (size_t first = 0, n; first < fs->n && !rc; first += n) {
 		n = group_length(fs, first);
-		rc = add_group(p, fs, first, n, 0);
+		rc = add_group(p, fs, first, n, 0, device_tag);
 	}
 	if (!rc && orphans_expected >= 0)
-		rc = add_group(p, fs, 0, 0, orphans_expected);
+		rc = add_group(p, fs, 0, 0, orphans_expected, device_tag);
 	return rc;
 }
 

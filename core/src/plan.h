@@ -39,10 +39,11 @@ struct bci_work {
 	int64_t after, upto; /* 0: open */
 };
 
-/* Groups all fleets, and, unless orphans_expected is -1, the devices of no fleet.
- * BCRAWL_E_NOMEM or BCRAWL_E_LIMIT. */
+/* Groups all fleets, and, unless orphans_expected is -1, the devices of no fleet; device_tag as for
+ * bci_query_fleet_filter(). BCRAWL_E_NOMEM or BCRAWL_E_LIMIT. */
 BCI_MUST_CHECK int bci_plan_make(struct bci_plan *p, const struct bci_fleets *fs,
-                                 int64_t orphans_expected, int64_t page_size);
+                                 int64_t orphans_expected, int64_t page_size,
+                                 const char *device_tag);
 void bci_plan_free(struct bci_plan *p);
 
 /* The next thing to ask for; false: nothing now (what is being asked may bring more). */

@@ -3,8 +3,6 @@
  * The one place where records are made: what a label may hold, and the hand-over to the sink. */
 #include "record.h"
 
-#include "limits.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -56,8 +54,7 @@ static bool is_control(const unsigned char *s, size_t n)
 	return (n == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-/* Copies value to out (room bytes and a NUL); false if it had to be cut. */
-static bool clean(char *out, size_t room, const char *value)
+bool bci_label_clean(char *out, size_t room, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
 	size_t used = 0;
@@ -85,6 +82,22 @@ static bool clean(char *out, size_t room, const char *value)
 	return true;
 }
 
+void bci_stats_unknown_word(struct bci_stats *s, const char *field, const char *word)
+{
+	struct bci_unknown_word *u = &s->unknown[s->unknown_count];
+
+	s->rejected[BCI_REJECT_UNKNOWN_WORD]++;
+	if (s->unknown_count == ARRAY_LEN(s->unknown))
+		return;
+	u->field = field;
+	bci_label_clean(u->word, sizeof(u->word) - 1, word);
+	for (size_t i = 0; i < s->unknown_count; i++)
+		if (strcmp(s->unknown[i].field, field) == 0 &&
+		    strcmp(s->unknown[i].word, u->word) == 0)
+			return;
+	s->unknown_count++;
+}
+
 void bci_record_label(struct bci_record *r, const char *name, enum bcrawl_role role,
                       const char *value)
 {
@@ -93,7 +106,7 @@ void bci_record_label(struct bci_record *r, const char *name, enum bcrawl_role r
 
 	if (!value || !*value || r->sample.label_count == BCRAWL_LABELS_MAX)
 		return;
-	if (!clean(text, left < BCI_LABEL_VALUE_MAX ? left : BCI_LABEL_VALUE_MAX, value))
+	if (!bci_label_clean(text, left < BCI_LABEL_VALUE_MAX ? left : BCI_LABEL_VALUE_MAX, value))
 		r->out->stats->rejected[BCI_REJECT_TOO_LONG]++;
 	if (!*text)
 		return;
@@ -103,9 +116,13 @@ void bci_record_label(struct bci_record *r, const char *name, enum bcrawl_role r
 
 void bci_record_value(struct bci_record *r, enum bci_metric_id id, double value)
 {
+	const struct bcrawl_metric *m = &bci_metric(id)->pub;
+
 	if (!r->out->wanted[id] || !isfinite(value) || r->sample.value_count == BCRAWL_VALUES_MAX)
 		return;
-	r->values[r->sample.value_count++] = (struct bcrawl_value){ &bci_metric(id)->pub, value };
+	if (!m->integral && m->unit != BCRAWL_UNIT_TIMESTAMP)
+		value = round(value * 1e6) / 1e6;
+	r->values[r->sample.value_count++] = (struct bcrawl_value){ m, value };
 }
 
 int bci_record_end(struct bci_record *r)

@@ -13,7 +13,8 @@ double bci_interval_s(const struct bcrawl *c)
 	return bci_config_number(c->cfg, BCI_OPT_INTERVAL);
 }
 
-static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success)
+static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success,
+                         const struct bcrawl_host *host)
 {
 	bci_record_value(r, BCI_M_CRAWL_SUCCESS, success);
 	if (c->last_success_s > 0)
@@ -24,9 +25,11 @@ static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success)
 	if (c->listed) {
 		bci_record_value(r, BCI_M_CRAWL_FLEETS, (double)c->fleets.n);
 		bci_record_value(r, BCI_M_CRAWL_FLEETS_FAILED, (double)c->fleets_failed);
-		bci_record_value(r, BCI_M_CRAWL_UNMATCHED, (double)c->unmatched);
+		bci_record_value(r, BCI_M_CRAWL_UNMATCHED, (double)c->unmatched.n);
+		bci_record_value(r, BCI_M_CRAWL_REDUCED,
+		                 c->detail != bci_config_number(c->cfg, BCI_OPT_DETAIL));
 	}
-	if (c->listed && bci_config_number(c->cfg, BCI_OPT_DETAIL) != BCI_DETAIL_FLEETS)
+	if (c->listed && c->detail != BCI_DETAIL_FLEETS)
 		bci_record_value(r, BCI_M_CRAWL_DEVICES, (double)c->devices);
 	if (c->token_state != BCI_TOKEN_UNKNOWN)
 		bci_record_value(r, BCI_M_CRAWL_TOKEN_VALID, c->token_state == BCI_TOKEN_VALID);
@@ -36,6 +39,9 @@ static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success)
 		bci_record_value(r, BCI_M_CRAWL_API_VERSION, c->server.version);
 	bci_record_value(r, BCI_M_CRAWL_SHARD_INDEX, 0);
 	bci_record_value(r, BCI_M_CRAWL_SHARDS, 1);
+	bci_record_value(r, BCI_M_CRAWL_IGNORED, (double)host->ignored_triggers);
+	bci_record_value(r, BCI_M_SHARD_MOVES, 0);
+	bci_record_value(r, BCI_M_SHARD_ERRORS, 0);
 	bci_record_value(r, BCI_M_API_RETRIES, (double)c->stats.retries);
 	bci_record_value(r, BCI_M_API_BYTES, (double)c->stats.bytes);
 	bci_record_value(r, BCI_M_API_THROTTLED, (double)c->stats.throttled_s);
@@ -60,11 +66,22 @@ int bci_report_emit(struct bcrawl *c, bool success)
 		[BCI_REJECT_UNKNOWN_WORD] = "unknown_word",
 		[BCI_REJECT_TOO_LONG] = "too_long",
 	};
+	static const char *const withheld[] = {
+		[BCI_WITHHELD_STALE] = "stale",
+		[BCI_WITHHELD_SUPERSEDED] = "superseded",
+		[BCI_WITHHELD_INCONSISTENT] = "inconsistent",
+		[BCI_WITHHELD_CAPPED] = "capped",
+		[BCI_WITHHELD_AGENT] = "agent",
+	};
 	struct bci_record *r = &c->scratch;
+	struct bcrawl_host host = { .size = sizeof(host) };
 	int rc;
 
+	if (c->out.sink->size >= sizeof(*c->out.sink) && c->out.sink->host)
+		c->out.sink->host(c->out.user, &host);
+	c->out.withheld[BCI_WITHHELD_AGENT] = host.withheld_values;
 	bci_record_begin(r, &c->out, BCRAWL_SCOPE_CRAWL);
-	crawl_values(c, r, success);
+	crawl_values(c, r, success, &host);
 	rc = bci_record_end(r);
 	if (!rc)
 		rc = labelled(c, bci_metric(BCI_M_CRAWL_INFO)->pub.labels, BCI_VERSION,
@@ -72,6 +89,9 @@ int bci_report_emit(struct bcrawl *c, bool success)
 	for (enum bci_result i = 0; i < BCI_RESULT__COUNT && !rc; i++)
 		rc = labelled(c, bci_metric(BCI_M_API_REQUESTS)->pub.labels, bci_result_word(i),
 		              BCI_M_API_REQUESTS, (double)c->stats.requests[i]);
+	for (size_t i = 0; i < ARRAY_LEN(withheld) && !rc; i++)
+		rc = labelled(c, bci_metric(BCI_M_CRAWL_WITHHELD)->pub.labels, withheld[i],
+			      BCI_M_CRAWL_WITHHELD, (double)c->out.withheld[i]);
 	for (size_t i = 0; i < ARRAY_LEN(reasons) && !rc; i++)
 		rc = labelled(c, bci_metric(BCI_M_API_REJECTED)->pub.labels, reasons[i],
 			      BCI_M_API_REJECTED, (double)c->stats.rejected[i]);

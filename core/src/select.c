@@ -70,15 +70,24 @@ uint64_t bci_metrics_fields(const bool wanted[BCI_M__COUNT])
 
 		if (!wanted[i])
 			continue;
-		fields |= m->needs;
-		if (m->from != BCI_FROM_COUNTING)
+		fields |= m->needs | (m->reported ? BCI_STATE_FIELDS : 0);
+		switch (m->from) {
+		case BCI_FROM_COUNTING:
+		case BCI_FROM_UP:
+			break;
+		case BCI_FROM_FIELD:
+		case BCI_FROM_PRESENCE:
 			fields |= BCI_BIT(m->field);
-		if (m->from == BCI_FROM_UP || m->from == BCI_FROM_OFFLINE_SINCE || m->reported)
-			fields |= BCI_STATE_FIELDS;
-		if (m->from == BCI_FROM_RATIO || m->from == BCI_FROM_CHOICE ||
-		    m->from == BCI_FROM_ON_TARGET || m->from == BCI_FROM_OFFLINE_SINCE ||
-		    m->from == BCI_FROM_INFO)
-			fields |= BCI_BIT(m->other);
+			break;
+		case BCI_FROM_RATIO:
+		case BCI_FROM_CHOICE:
+		case BCI_FROM_ON_TARGET:
+		case BCI_FROM_OFFLINE_SINCE:
+		case BCI_FROM_PENDING:
+		case BCI_FROM_INFO:
+			fields |= BCI_BIT(m->field) | BCI_BIT(m->other);
+			break;
+		}
 	}
 	return fields;
 }

@@ -63,12 +63,11 @@ static int find_version(struct bcrawl *c, struct bcrawl_error *err)
 	rc = probe(c, 6, NULL, &x, err);
 	if (rc)
 		return rc;
-	if (x.result == BCI_RESULT_OK)
-		return bci_error_set(
-			err, BCRAWL_E_REQUEST, 404,
-			"%.120s speaks only version 6 of the balena API; version 7 is needed "
-			"(open-balena-api 26.4 or newer)",
-			bci_config_text(c->cfg, BCI_OPT_API_URL));
+	if (x.result == BCI_RESULT_OK) {
+		c->token_state = BCI_TOKEN_VALID;
+		c->server.version = 6;
+		return BCRAWL_OK;
+	}
 	if (x.status != 404)
 		return bci_exchange_error(c, &x, err);
 	return bci_error_set(err, BCRAWL_E_REQUEST, 404,
@@ -117,10 +116,22 @@ static uint64_t probed_fields(void)
 	return fields;
 }
 
+/* The fields that a version of the API cannot have. */
+static uint64_t missing_fields(int version)
+{
+	uint64_t fields = 0;
+
+	for (size_t f = 0; f < BCI_F__COUNT; f++)
+		if (bci_fields[f].since7 && version == 6)
+			fields |= BCI_BIT(f);
+	return fields;
+}
+
 int bci_server_probe(struct bcrawl *c, struct bcrawl_error *err)
 {
 	int64_t now = bci_clock_mono(&c->clock);
-	uint64_t candidates = c->fields & probed_fields();
+	uint64_t activation = c->counts ? BCI_BIT(BCI_F_ACTIVE) : 0;
+	uint64_t candidates = (c->fields | activation) & probed_fields();
 	int rc;
 
 	if (c->server.probed && now - c->server.probed_at < BCI_PROBE_TTL_MS)
@@ -129,12 +140,24 @@ int bci_server_probe(struct bcrawl *c, struct bcrawl_error *err)
 	if (rc)
 		return rc;
 	c->server.probed_at = now;
-	return find_fields(c, candidates, err);
+	return find_fields(c, candidates & ~missing_fields(c->server.version), err);
 }
 
 uint64_t bci_server_fields(const struct bcrawl *c)
 {
-	return c->fields & (~probed_fields() | c->server.fields);
+	uint64_t fields = c->fields & (~probed_fields() | c->server.fields);
+
+	/* Version 6 tells some things by others: extract.c. */
+	if (c->server.version == 6 && fields & BCI_BIT(BCI_F_PINNED_RELEASE))
+		fields |= BCI_BIT(BCI_F_TARGET_RELEASE);
+	if (c->server.version == 6 && fields & BCI_BIT(BCI_F_STATUS))
+		fields |= BCI_BIT(BCI_F_VPN) | BCI_BIT(BCI_F_HEARTBEAT);
+	return fields & ~missing_fields(c->server.version);
+}
+
+bool bci_server_has_activation(const struct bcrawl *c)
+{
+	return c->server.fields & BCI_BIT(BCI_F_ACTIVE);
 }
 
 bool bci_server_new_token(struct bcrawl *c)

@@ -10,7 +10,20 @@
 
 static bool has(const struct bci_device *d, enum bci_field f)
 {
-	return d->has & BCI_BIT(f);
+	return bci_device_has(d, f);
+}
+
+void bci_tally_release(struct bci_tally *t)
+{
+	for (size_t i = 0; i < BCI_DIMENSION__COUNT; i++)
+		bci_ranking_free(&t->by[i]);
+	bci_services_free(&t->services);
+}
+
+void bci_tally_clear(struct bci_tally *t)
+{
+	bci_tally_release(t);
+	*t = (struct bci_tally){ 0 };
 }
 
 static void add_mean(struct bci_mean *m, double value)
@@ -27,7 +40,8 @@ static void add_mean(struct bci_mean *m, double value)
 static void add_reported(struct bci_tally *t, const struct bci_device *d)
 {
 	t->undervolted += has(d, BCI_F_UNDERVOLTED) && d->number[BCI_F_UNDERVOLTED] != 0;
-	t->without_metrics += !has(d, BCI_F_MEMORY_TOTAL);
+	/* A number that makes no sense is a report all the same. */
+	t->without_metrics += !((d->has | d->wrong) & BCI_BIT(BCI_F_MEMORY_TOTAL));
 	if (has(d, BCI_F_UPDATE_STATUS))
 		t->update[(size_t)d->number[BCI_F_UPDATE_STATUS]]++;
 	else
@@ -54,8 +68,21 @@ static void add_rollout(struct bci_tally *t, const struct bci_device *d)
 		t->pending_offline++;
 }
 
-void bci_tally_add(struct bci_tally *t, const struct bci_device *d)
+/* What is ranked, and the metric that tells it. */
+static const struct {
+	enum bci_field field;
+	enum bci_metric_id id;
+} dimensions[BCI_DIMENSION__COUNT] = {
+	[BCI_BY_RELEASE] = { BCI_F_RELEASE_NAME, BCI_M_FLEET_BY_RELEASE },
+	[BCI_BY_OS] = { BCI_F_OS_VERSION, BCI_M_FLEET_BY_OS },
+	[BCI_BY_SUPERVISOR] = { BCI_F_SUPERVISOR_VERSION, BCI_M_FLEET_BY_SUPERVISOR },
+	[BCI_BY_TYPE] = { BCI_F_DEVICE_TYPE, BCI_M_FLEET_BY_TYPE },
+};
+
+int bci_tally_add(struct bci_tally *t, const struct bci_device *d)
 {
+	int rc = BCRAWL_OK;
+
 	t->devices++;
 	t->connection[d->connection]++;
 	t->status[has(d, BCI_F_STATUS) ? (size_t)d->number[BCI_F_STATUS] : 0]++;
@@ -64,10 +91,16 @@ void bci_tally_add(struct bci_tally *t, const struct bci_device *d)
 	t->pinned += has(d, BCI_F_PINNED_RELEASE);
 	t->frozen += has(d, BCI_F_FROZEN) && d->number[BCI_F_FROZEN] != 0;
 	add_rollout(t, d);
-	if (d->connection == BCI_CONNECTED)
+	if (d->speaks)
 		add_reported(t, d);
 	else
 		t->update_stale++;
+	for (size_t i = 0; i < BCI_DIMENSION__COUNT && !rc; i++) {
+		enum bci_field f = dimensions[i].field;
+
+		rc = bci_ranking_add(&t->by[i], has(d, f) ? d->text[f] : NULL);
+	}
+	return rc;
 }
 
 /* One part of a partition. */
@@ -132,6 +165,48 @@ static int emit_partitions(const struct bci_fleet *f, uint64_t fields, struct bc
 	return rc;
 }
 
+static int emit_ranking(struct bci_fleet *f, enum bci_dimension by,
+                        const struct bci_naming *naming, struct bci_out *out, struct bci_record *r)
+{
+	struct bci_ranking *ranking = &f->tally.by[by];
+	enum bci_metric_id id = dimensions[by].id;
+	int rc;
+
+	if (!out->wanted[id])
+		return BCRAWL_OK;
+	rc = bci_ranking_choose(ranking, (uint64_t)f->id * BCI_DIMENSION__COUNT + by,
+	                        by == BCI_BY_RELEASE ? f->target : NULL, naming);
+	for (size_t i = 0; i < ranking->n && !rc; i++)
+		if (ranking->rows[i].named)
+			rc = part(f, id, ranking->rows[i].value, ranking->rows[i].n, out, r);
+	if (!rc)
+		rc = part(f, id, "other", ranking->other, out, r);
+	return rc ? rc : part(f, id, "none", ranking->none, out, r);
+}
+
+/* Two labels: the one partition of services by state. */
+static int emit_services(const struct bci_fleet *f, struct bci_out *out, struct bci_record *r)
+{
+	const struct bci_services *s = &f->tally.services;
+	int rc = BCRAWL_OK;
+
+	if (!out->wanted[BCI_M_FLEET_SERVICES])
+		return BCRAWL_OK;
+	for (size_t i = 0; i < s->n * BCI_SERVICE_CODES && !rc; i++) {
+		const struct bci_service_count *row = &s->rows[i / BCI_SERVICE_CODES];
+		size_t code = i % BCI_SERVICE_CODES;
+
+		bci_fleet_record(f, out, r);
+		bci_record_label(r, bci_metric(BCI_M_SERVICE_STATUS)->pub.labels,
+		                 BCRAWL_ROLE_OTHER, row->name);
+		bci_record_label(r, "service_status", BCRAWL_ROLE_OTHER,
+		                 code ? bci_service_words[code - 1] : "other");
+		bci_record_value(r, BCI_M_FLEET_SERVICES, (double)row->by_code[code]);
+		rc = bci_record_end(r);
+	}
+	return rc;
+}
+
 static void mean_values(struct bci_record *r, const struct bci_mean *m, enum bci_metric_id mean,
                         enum bci_metric_id max)
 {
@@ -141,8 +216,8 @@ static void mean_values(struct bci_record *r, const struct bci_mean *m, enum bci
 	bci_record_value(r, max, m->max);
 }
 
-int bci_tally_emit(const struct bci_fleet *f, uint64_t fields, struct bci_out *out,
-                   struct bci_record *r)
+int bci_tally_emit(struct bci_fleet *f, uint64_t fields, const struct bci_naming *naming,
+                   struct bci_out *out, struct bci_record *r)
 {
 	const struct bci_tally *t = &f->tally;
 	int rc;
@@ -166,5 +241,9 @@ int bci_tally_emit(const struct bci_fleet *f, uint64_t fields, struct bci_out *o
 		bci_record_value(r, BCI_M_DEVICES_ONLINE, (double)t->online);
 		rc = bci_record_end(r);
 	}
-	return rc ? rc : emit_partitions(f, fields, out, r);
+	if (!rc)
+		rc = emit_partitions(f, fields, out, r);
+	for (enum bci_dimension by = 0; by < BCI_DIMENSION__COUNT && !rc; by++)
+		rc = emit_ranking(f, by, naming, out, r);
+	return rc ? rc : emit_services(f, out, r);
 }

@@ -54,6 +54,7 @@ struct bci_transport {
 struct bci_http_config {
 	const char *base_url; /* without a slash at its end */
 	const char *ca_file;  /* "": the system's certificates */
+	const char *proxy;    /* "": as the environment says; "none": no proxy */
 };
 
 struct bci_clock;

@@ -38,7 +38,8 @@ struct walk {
 	struct bci_plan *plan;
 	struct bcrawl_error *first;
 	struct bcrawl_error *err;
-	uint64_t fields;
+	struct bci_reading reading;
+	struct bci_naming naming;
 	struct slot slots[SLOTS_MAX];
 	size_t slot_count;
 	struct bci_device device;
@@ -93,21 +94,28 @@ static int on_device(void *user, const struct json_object *o)
 	struct bcrawl *c = w->c;
 	struct bci_device *d = &w->device;
 	struct bci_fleet *f;
+	int rc;
 
-	if (bci_device_read(d, o, w->fields, &c->stats) || take_id(s, d->id))
+	if (bci_device_read(d, o, &w->reading) || take_id(s, d->id))
 		return refuse_row(s);
 	f = fleet_of(s, d);
 	if (!f)
 		return refuse_row(s);
-	bci_tally_add(&f->tally, d);
+	if (w->reading.version == 6)
+		bci_device_add_target(d, f->target_id);
+	if (bci_tally_add(&f->tally, d))
+		return BCRAWL_E_NOMEM;
 	if (++c->devices % ROWS_BETWEEN_LOOKS == 0) {
-		int rc = bci_may_go_on(c, w->err);
-
+		rc = bci_may_go_on(c, w->err);
 		if (rc)
 			return rc;
 		bci_progress(c);
 	}
-	return bci_device_emit(d, f->slug, &c->out, &c->scratch);
+	rc = bci_device_emit(d, f->slug, &c->tags, &c->out, &c->scratch);
+	if (!rc && w->reading.fields & BCI_BIT(BCI_F_INSTALLS))
+		rc = bci_services_read(&f->tally.services, d, f->slug, &c->stats, &c->out,
+		                       &c->scratch);
+	return rc;
 }
 
 static int feed(void *user, const char *data, size_t len)
@@ -125,8 +133,8 @@ static int begin(struct slot *s)
 	struct bcrawl *c = w->c;
 	struct bci_device_query q = {
 		.version = c->server.version,
-		.fields = s->work.ids ? 0 : w->fields,
-		.info = !s->work.ids && c->wanted[BCI_M_DEVICE_INFO],
+		.fields = s->work.ids ? 0 : w->reading.fields,
+		.tags = &c->tags,
 		.filter = s->work.group->filter,
 		.after = s->last_id,
 		.upto = s->work.upto,
@@ -192,6 +200,7 @@ static int try_again(struct slot *s)
 static int close_group(struct slot *s)
 {
 	struct bcrawl *c = s->walk->c;
+	const struct walk *w = s->walk;
 	const struct bci_group *g = s->work.group;
 	struct bci_fleet *f = g->n ? &c->fleets.rows[g->first] : &c->orphans;
 	size_t n = g->n ? g->n : 1;
@@ -203,9 +212,11 @@ static int close_group(struct slot *s)
 		if (f->id == 0 && f->tally.devices == 0)
 			continue;
 		c->fleets_done += f->id != 0;
-		rc = bci_tally_emit(f, s->walk->fields, &c->out, &c->scratch);
+		rc = bci_tally_emit(f, w->reading.fields, &w->naming, &c->out, &c->scratch);
 		if (!rc)
-			rc = bci_fleet_emit(f, &c->out, &c->scratch);
+			rc = bci_fleet_emit(f, &c->tags, &c->out, &c->scratch);
+		/* What was ranked is the bulk of a fleet, and said. */
+		bci_tally_release(&f->tally);
 	}
 	return rc;
 }
@@ -220,6 +231,7 @@ static bool ends_the_walk(int body_error)
 static int complete(struct slot *s)
 {
 	struct bcrawl *c = s->walk->c;
+	int rc;
 
 	bci_exchange_close(c, &s->x, s->page);
 	if (s->x.body_error == BCRAWL_E_NOMEM)
@@ -234,7 +246,10 @@ static int complete(struct slot *s)
 		return try_again(s);
 	c->token_state = BCI_TOKEN_VALID;
 	s->state = IDLE;
-	return bci_plan_finish(s->walk->plan, &s->work) ? close_group(s) : BCRAWL_OK;
+	if (!bci_plan_finish(s->walk->plan, &s->work))
+		return BCRAWL_OK;
+	rc = close_group(s);
+	return rc == BCRAWL_E_NOMEM ? bci_error_nomem(s->walk->err) : rc;
 }
 
 /* ---- the walk ---- */
@@ -353,8 +368,18 @@ int bci_walk(struct bcrawl *c, struct bci_plan *plan, struct bcrawl_error *first
 	w->plan = plan;
 	w->first = first;
 	w->err = err;
-	w->fields = bci_server_fields(c) | BCI_BIT(BCI_F_ID) | BCI_BIT(BCI_F_UUID) |
-		    BCI_BIT(BCI_F_FLEET);
+	w->reading = (struct bci_reading){
+		.version = c->server.version,
+		.fields = bci_server_fields(c) | BCI_BIT(BCI_F_ID) | BCI_BIT(BCI_F_UUID) |
+			  BCI_BIT(BCI_F_FLEET),
+		.keep_stale = bci_config_number(c->cfg, BCI_OPT_STALE_VALUES) == BCI_STALE_KEEP,
+		.stats = &c->stats,
+	};
+	w->naming = (struct bci_naming){
+		.top = (size_t)bci_config_number(c->cfg, BCI_OPT_TOP_VERSIONS),
+		.last = &c->names_last,
+		.now = &c->names,
+	};
 	rc = open_slots(w) ? run(w) : bci_error_nomem(err);
 	close_slots(w);
 	free(w);

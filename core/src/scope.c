@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a crawl covers: which fleets, in how much detail; and what the configuration names that is
+ * not there. */
+#include "crawl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- which fleets ---- */
+
+static void add_unmatched(struct bci_unmatched *u, const char *pattern, size_t n)
+{
+	size_t used = strlen(u->text);
+
+	u->n++;
+	snprintf(u->text + used, sizeof(u->text) - used, "%s%.*s", used ? ", " : "", (int)n,
+	         pattern);
+}
+
+/* Where there is no fleet at all, that is the trouble, not the pattern. */
+static void find_unmatched(struct bcrawl *c, const char *patterns, bool organizations)
+{
+	const struct bci_fleets *fs = &c->fleets;
+	char one[BCI_GLOB_MAX + 1], room[BCI_TEXT_MAX];
+	size_t n;
+
+	for (; (patterns = bci_list_next(patterns, &n)); patterns += n) {
+		bool matched;
+
+		snprintf(one, sizeof(one), "%.*s", (int)n, patterns);
+		matched = fs->n == 0 || bci_globs_match(one, c->orphans.slug);
+		for (size_t i = 0; i < fs->n && !matched; i++)
+			matched = bci_globs_match(
+				one, organizations ? bci_fleet_organization(&fs->rows[i], room)
+						   : fs->rows[i].slug);
+		if (!matched)
+			add_unmatched(&c->unmatched, patterns, n);
+	}
+}
+
+void bci_scope_select(struct bcrawl *c)
+{
+	const struct bci_selection *s = &c->selection;
+
+	find_unmatched(c, s->fleets, false);
+	find_unmatched(c, s->exclude_fleets, false);
+	find_unmatched(c, s->organizations, true);
+	find_unmatched(c, s->exclude_organizations, true);
+	bci_fleets_select(&c->fleets, s);
+	for (size_t i = 0; i < c->fleets.n; i++)
+		c->devices_expected += (unsigned long)c->fleets.rows[i].counted[BCI_COUNT_ALL];
+}
+
+void bci_scope_tell_unmatched(struct bcrawl *c)
+{
+	const char *tag = bci_config_text(c->cfg, BCI_OPT_DEVICE_TAG);
+
+	/* Devices of no fleet are not among those expected, but may carry it. */
+	if (*tag && c->devices_expected == 0 && c->devices == 0 && c->fleets.n > 0)
+		add_unmatched(&c->unmatched, tag, strlen(tag));
+	if (c->unmatched.n > 0 && strcmp(c->unmatched.text, c->said.unmatched) != 0)
+		bci_say(c, BCRAWL_LOG_WARNING, "configured patterns that match nothing: %s",
+			c->unmatched.text);
+	memcpy(c->said.unmatched, c->unmatched.text, sizeof(c->said.unmatched));
+}
+
+/* ---- in how much detail ---- */
+
+/* About how many series a metric has for one thing of its scope. */
+static double series_of(enum bci_metric_id id, double top)
+{
+	switch ((int)id) {
+	case BCI_M_FLEET_BY_RELEASE:
+	case BCI_M_FLEET_BY_OS:
+	case BCI_M_FLEET_BY_SUPERVISOR:
+	case BCI_M_FLEET_BY_TYPE:
+		return top + 2;
+	case BCI_M_FLEET_SERVICES:
+		return BCI_SERVICES_ESTIMATE * BCI_SERVICE_CODES;
+	case BCI_M_SERVICE_STATUS:
+	case BCI_M_SERVICE_PROGRESS:
+		return BCI_SERVICES_ESTIMATE;
+	case BCI_M_FLEET_BY_CONNECTION:
+	case BCI_M_FLEET_BY_STATUS:
+	case BCI_M_FLEET_BY_HEARTBEAT:
+	case BCI_M_FLEET_BY_UPDATE:
+	case BCI_M_FLEET_BY_ROLLOUT:
+		return BCI_PARTITION_ESTIMATE;
+	default:
+		return 1;
+	}
+}
+
+static double estimate_series(const struct bcrawl *c)
+{
+	double top = bci_config_number(c->cfg, BCI_OPT_TOP_VERSIONS);
+	double things[] = {
+		[BCRAWL_SCOPE_CRAWL] = 1,
+		[BCRAWL_SCOPE_FLEET] = (double)c->fleets.n,
+		[BCRAWL_SCOPE_DEVICE] = (double)c->devices_expected,
+		[BCRAWL_SCOPE_SERVICE] = (double)c->devices_expected,
+	};
+	double series = 0;
+
+	for (enum bci_metric_id i = 0; i < BCI_M__COUNT; i++)
+		if (c->wanted[i])
+			series += things[bci_metric(i)->pub.scope] * series_of(i, top);
+	return series;
+}
+
+/* Counts ask for what devices need not have told: whether inactive ones are there. */
+static int learn_activation(struct bcrawl *c, struct bcrawl_error *err)
+{
+	if (c->counts || c->fields & BCI_BIT(BCI_F_ACTIVE))
+		return BCRAWL_OK;
+	c->counts = true;
+	c->server.probed = false;
+	return bci_server_probe(c, err);
+}
+
+int bci_scope_decide(struct bcrawl *c, struct bcrawl_error *err)
+{
+	double most = bci_config_number(c->cfg, BCI_OPT_MAX_SERIES), series = estimate_series(c);
+	bool reduced = c->detail != BCI_DETAIL_FLEETS && most > 0 && series > most;
+
+	if (reduced)
+		c->detail = BCI_DETAIL_FLEETS;
+	if (reduced && !c->said.reduced)
+		bci_say(c, BCRAWL_LOG_WARNING,
+			"some %.0f series are to be expected, and %.0f are allowed: only fleets "
+			"are crawled until there are less, or the limit is raised",
+			series, most);
+	if (!reduced && c->said.reduced)
+		bci_say(c, BCRAWL_LOG_INFO, "the series are few enough for all detail again");
+	c->said.reduced = reduced;
+	return reduced ? learn_activation(c, err) : BCRAWL_OK;
+}
