@@ -57,6 +57,24 @@ class Series(CollectdTest):
     def test_standard_set_of_the_hosted_service(self):
         self.check_all(self.api("--cloud", devices=300, seed=7), "@standard", None)
 
+    def test_odd_names_and_every_metric(self):
+        # Readable and distinct: of two slugs that share what collectd keeps, each has its own series.
+        api = self.api("--cloud", "--odd", "many", fleets=6, devices=200, seed=11)
+        rows, truth = api.devices(), api.truth()
+        agent = self.collectd(lib.Collectd.account(api, Metrics='"@all"', Detail='"services"', InfoTags='"site"'))
+        series = lib.scrape_crawl(agent, [api], "collectd_", len(rows))
+        every = {**lib.expected_devices(rows, lib.ALL, truth["cloud"]), **lib.expected_device_infos(rows, ["site"]),
+                 **lib.expected_services(rows),
+                 **lib.expected_fleets(rows, truth, services=True, optional=True, tags=["site"])}
+        expected = lib.as_collectd(every)
+        self.assertEqual(len(expected), len(every))
+        long = {dict(labels)["balena"] for _, labels in expected if len(dict(labels)["balena"]) == 127}
+        self.assertEqual(len(long), 2)
+        shown = {name for name, labels in series
+                 if name.startswith(("collectd_balena_device", "collectd_balena_fleet"))}
+        lib.compare(expected, series, shown | {name for name, labels in expected})
+        self.assertEqual([line for line in agent.log().splitlines() if "error" in line.lower()], [])
+
     def test_change_shows_after_the_next_crawl(self):
         api = self.api()
         row = next(row for row in api.devices() if row["overall_status"] == "operational")

@@ -408,12 +408,55 @@ HEARTBEAT = ["online", "timeout", "offline", "unknown"]
 UPDATE = ["done", "downloading", "downloaded", "applying changes", "rejected", "aborted"]
 CONNECTION = ["connected", "disconnected", "never", "inactive"]
 ROLLOUT = ["on_target", "pending", "pending_offline", "unknown"]
+SERVICE = ["Running", "Starting", "Installed", "Installing", "Downloaded", "Downloading", "Handing over",
+           "Awaiting handover", "Idle", "configuring", "Stopping", "Stopped", "paused", "restarting", "exited",
+           "Dead", "removing", "Deleting", "deleted", "Unknown"]
+RELEASE = ["success", "running", "failed", "error", "cancelled", "interrupted"]
 MIB = 1048576
-INT4_MAX = 2147483647
+INT4_MAX = 2147483647  # what the server makes of anything larger: never what a device said
+TOP = 20               # how many values of a top N are named, if nothing else is asked for
 
 # Sets of the catalogue, by name without "balena_device_".
 LEAN = {"up", "status_code", "on_target_release", "storage_usage_ratio", "memory_usage_ratio",
         "offline_since_timestamp_seconds"}
+STANDARD = LEAN | {
+    "cpu_usage_ratio", "cpu_temperature_celsius", "undervolted", "storage_used_bytes", "storage_size_bytes",
+    "memory_used_bytes", "memory_size_bytes", "vpn_connected", "heartbeat_code", "vpn_changed_timestamp_seconds",
+    "heartbeat_changed_timestamp_seconds", "update_status_code", "update_status_changed_timestamp_seconds",
+    "progress_ratio"}
+OPTIONAL = {"pinned", "active", "frozen", "web_accessible", "locked_until_timestamp_seconds",
+            "created_timestamp_seconds", "modified_timestamp_seconds", "provisioning_progress_ratio",
+            "os_update_pending", "supervisor_update_pending", "latitude_degrees", "longitude_degrees"}
+ALL = STANDARD | OPTIONAL
+# What a device says of itself: true only while it is connected.
+REPORTED = {"storage_usage_ratio", "memory_usage_ratio", "cpu_usage_ratio", "cpu_temperature_celsius",
+            "undervolted", "storage_used_bytes", "storage_size_bytes", "memory_used_bytes", "memory_size_bytes",
+            "update_status_code", "update_status_changed_timestamp_seconds", "progress_ratio",
+            "provisioning_progress_ratio"}
+# Metrics that are one field each, scaled or coded: what the API gives is shown, or it is counted.
+ONE_FIELD = {
+    "status_code": "overall_status", "heartbeat_code": "api_heartbeat_state", "update_status_code": "update_status",
+    "cpu_usage_ratio": "cpu_usage", "cpu_temperature_celsius": "cpu_temp", "undervolted": "is_undervolted",
+    "storage_used_bytes": "storage_usage", "storage_size_bytes": "storage_total",
+    "memory_used_bytes": "memory_usage", "memory_size_bytes": "memory_total", "vpn_connected": "is_connected_to_vpn",
+    "vpn_changed_timestamp_seconds": "last_vpn_event",
+    "heartbeat_changed_timestamp_seconds": "changed_api_heartbeat_state_on__date",
+    "update_status_changed_timestamp_seconds": "last_update_status_event", "progress_ratio": "overall_progress",
+    "provisioning_progress_ratio": "provisioning_progress", "web_accessible": "is_web_accessible",
+    "locked_until_timestamp_seconds": "is_locked_until__date", "created_timestamp_seconds": "created_at",
+    "modified_timestamp_seconds": "modified_at", "active": "is_active", "frozen": "is_frozen"}
+CLOUD = {"active", "frozen", "latitude_degrees", "longitude_degrees"}  # other servers do not have these
+# The sets of the fleets' sums, by name without "balena_fleet_", that are not lean.
+FLEET_OPTIONAL = {"cpu_usage_mean_ratio", "cpu_usage_max_ratio", "memory_usage_mean_ratio", "memory_usage_max_ratio",
+                  "storage_usage_mean_ratio", "storage_usage_max_ratio", "cpu_temperature_mean_celsius",
+                  "latest_release_status_code"}
+SERVICE_METRICS = {"status_code", "download_progress_ratio"}
+
+# Numbers that make sense; all else is dropped and counted.
+RANGES = {"cpu_usage": (0, 100), "cpu_temp": (-100, 200), "memory_usage": (0, INT4_MAX), "memory_total": (0, INT4_MAX),
+          "storage_usage": (0, INT4_MAX), "storage_total": (0, INT4_MAX), "overall_progress": (0, 100),
+          "provisioning_progress": (0, 100), "download_progress": (0, 100), "latitude": (-90, 90),
+          "longitude": (-180, 180), "custom_latitude": (-90, 90), "custom_longitude": (-180, 180)}
 
 
 def code(words, word):
@@ -422,6 +465,23 @@ def code(words, word):
 
 def epoch(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
+
+
+def seen_by(rows, version):
+    """The rows as a server of this API version tells them, in the meaning of v7: what v6 has no
+    word for is absent, what it says in another way is translated."""
+    return [row if version == 7 else from_v6(row) for row in rows]
+
+
+def from_v6(row):
+    heartbeat = row["api_heartbeat_state"]
+    status = row["_v6_overall_status"]
+    if status == "offline":
+        status = "disconnected"
+    elif status == "idle":
+        half = heartbeat == "timeout" or row["is_connected_to_vpn"] != (heartbeat == "online")
+        status = "reduced-functionality" if half else "operational"
+    return {**row, "overall_status": status, "changed_api_heartbeat_state_on__date": None, "managed_by": None}
 
 
 def connection(row):
@@ -435,12 +495,22 @@ def connection(row):
     return "disconnected"
 
 
-def reported(row, name, low=0, high=INT4_MAX):
-    """A number that the device reports: None unless it is connected and the number makes sense."""
-    value = row[name]
-    if connection(row) != "connected" or value is None or not low <= value <= high:
+def rejection(name, value):
+    """Why a number of the API is dropped: "type", "range" or None."""
+    if value is None or value == "":
         return None
-    return value
+    try:
+        value = float(value)
+    except ValueError:
+        return "type"
+    low, high = RANGES[name]
+    return None if low <= value <= high and value != INT4_MAX else "range"
+
+
+def number(row, name):
+    """A number that makes sense, or None."""
+    value = row[name]
+    return None if value is None or value == "" or rejection(name, value) else float(value)
 
 
 def on_target(row):
@@ -453,18 +523,39 @@ def scaled(value, factor):
 
 
 def ratio(row, what):
-    used, total = reported(row, what + "_usage"), reported(row, what + "_total")
+    used, total = number(row, what + "_usage"), number(row, what + "_total")
     return used / total if used is not None and total else None
 
 
-def device_values(row):
-    """{name without "balena_device_": value} of a device: sets lean and standard, but info."""
+def differs(version, wanted, revisions=False):
+    """Whether a version text is not that of a release, told by semver and revision."""
+    if not version or not wanted or wanted["semver"].startswith("0.0.0"):
+        return None
+    base, _, build = version.partition("+")
+    if base != wanted["semver"].partition("+")[0]:
+        return 1
+    found = re.search(r"rev([0-9]+)", build)
+    revision = int(found[1]) if found else 0
+    return int(revisions and wanted["revision"] is not None and revision != wanted["revision"])
+
+
+def place(row, what):
+    """A person's choice goes before the address's."""
+    chosen = number(row, "custom_" + what)
+    return number(row, what) if chosen is None else chosen
+
+
+def flag(value):
+    return None if value is None else int(value)
+
+
+def device_values(row, cloud=True, keep=False):
+    """{name without "balena_device_": value} of a device: all sets, but info. `keep`: also what a
+    device that is not connected said when it was."""
     state = connection(row)
     vpn_changed = epoch(row["last_vpn_event"])
     heartbeat_changed = epoch(row["changed_api_heartbeat_state_on__date"])
     lost = max(filter(None, (vpn_changed, heartbeat_changed)), default=None)
-    connected = state == "connected"
-    undervolted = row["is_undervolted"]
     values = {
         "up": {"connected": 1, "disconnected": 0}.get(state),
         "status_code": code(STATUS, row["overall_status"]),
@@ -472,25 +563,119 @@ def device_values(row):
         "storage_usage_ratio": ratio(row, "storage"),
         "memory_usage_ratio": ratio(row, "memory"),
         "offline_since_timestamp_seconds": lost if state == "disconnected" else None,
-        "cpu_usage_ratio": scaled(reported(row, "cpu_usage", 0, 100), 0.01),
-        "cpu_temperature_celsius": reported(row, "cpu_temp", -100, 200),
-        "undervolted": int(undervolted) if connected and undervolted is not None else None,
-        "storage_used_bytes": scaled(reported(row, "storage_usage"), MIB),
-        "storage_size_bytes": scaled(reported(row, "storage_total"), MIB),
-        "memory_used_bytes": scaled(reported(row, "memory_usage"), MIB),
-        "memory_size_bytes": scaled(reported(row, "memory_total"), MIB),
+        "cpu_usage_ratio": scaled(number(row, "cpu_usage"), 0.01),
+        "cpu_temperature_celsius": number(row, "cpu_temp"),
+        "undervolted": flag(row["is_undervolted"]),
+        "storage_used_bytes": scaled(number(row, "storage_usage"), MIB),
+        "storage_size_bytes": scaled(number(row, "storage_total"), MIB),
+        "memory_used_bytes": scaled(number(row, "memory_usage"), MIB),
+        "memory_size_bytes": scaled(number(row, "memory_total"), MIB),
         "vpn_connected": int(row["is_connected_to_vpn"]),
         "heartbeat_code": code(HEARTBEAT, row["api_heartbeat_state"]),
         "vpn_changed_timestamp_seconds": vpn_changed,
         "heartbeat_changed_timestamp_seconds": heartbeat_changed,
-        "update_status_code": code(UPDATE, row["update_status"]) if connected and row["update_status"]
-        else None,
-        "update_status_changed_timestamp_seconds": epoch(row["last_update_status_event"])
-        if connected else None,
-        "progress_ratio": scaled(reported(row, "overall_progress", 0, 100), 0.01),
+        "update_status_code": code(UPDATE, row["update_status"]) if row["update_status"] else None,
+        "update_status_changed_timestamp_seconds": epoch(row["last_update_status_event"]),
+        "progress_ratio": scaled(number(row, "overall_progress"), 0.01),
+        "pinned": int(row["is_pinned_on__release"] is not None),
+        "active": flag(row["is_active"]),
+        "frozen": flag(row["is_frozen"]),
+        "web_accessible": flag(row["is_web_accessible"]),
+        "locked_until_timestamp_seconds": epoch(row["is_locked_until__date"]),
+        "created_timestamp_seconds": epoch(row["created_at"]),
+        "modified_timestamp_seconds": epoch(row["modified_at"]),
+        "provisioning_progress_ratio": scaled(number(row, "provisioning_progress"), 0.01),
+        "os_update_pending": differs((row["os_version"] or "").rpartition(" ")[2], row["operated_by"], True),
+        "supervisor_update_pending": differs(row["supervisor_version"], row["managed_by"]),
+        "latitude_degrees": place(row, "latitude"),
+        "longitude_degrees": place(row, "longitude"),
     }
-    return {name: value for name, value in values.items() if value is not None}
+    hidden = set() if keep or state == "connected" else REPORTED
+    return {name: value for name, value in values.items()
+            if value is not None and name not in hidden and (cloud or name not in CLOUD)}
 
+
+def stale_values(rows, names, services=frozenset()):
+    """How many values the devices that are not connected have withheld from them: those of `names`,
+    and of their services those of `services`."""
+    count = 0
+    for row in rows:
+        if connection(row) != "connected":
+            count += len(REPORTED & set(names) & set(device_values(row, keep=True)))
+            count += sum(len(services & set(values)) for values in service_values(row, keep=True).values())
+    return count
+
+
+def superseded_values(rows, names):
+    """How many values of installs that are not the current one of their service are withheld."""
+    count = 0
+    for row in rows:
+        current = {id(install) for install in current_installs(row).values()}
+        for install in live_installs(row):
+            if id(install) not in current:
+                count += "status_code" in names
+                count += "download_progress_ratio" in names and number(install, "download_progress") is not None
+    return count
+
+
+def rejections(rows, fields, installs=False):
+    """{"type": n, "range": n} of the numbers of these fields, and of the services' progress."""
+    counts = collections.Counter(type=0, range=0)
+    for row in rows:
+        values = [(name, row[name]) for name in fields if name in RANGES]
+        if installs:
+            values += [("download_progress", install["download_progress"])
+                       for install in current_installs(row).values()]
+        counts.update(filter(None, (rejection(name, value) for name, value in values)))
+    return counts
+
+
+# Services: of a device's installs of one service one is its state.
+
+def live_installs(row):
+    return [install for install in row["image_install"] if install["status"] != "deleted"]
+
+
+def current_installs(row):
+    """{service name: install}: that of the release the device runs, else the newest."""
+    def rank(install):
+        of_running = install["is_provided_by__release"] == row["is_running__release"]
+        return of_running, install["install_date"]
+    current = {}
+    for install in live_installs(row):
+        name = install["service_name"]
+        if name not in current or rank(install) > rank(current[name]):
+            current[name] = install
+    return current
+
+
+def service_values(row, keep=False):
+    """{service name: {name without "balena_device_service_": value}} of a device."""
+    if connection(row) != "connected" and not keep:
+        return {}
+    result = {}
+    for service, install in current_installs(row).items():
+        values = {"status_code": code(SERVICE, install["status"])}
+        progress = number(install, "download_progress")
+        if progress is not None:
+            values["download_progress_ratio"] = progress / 100
+        result[service] = values
+    return result
+
+
+def expected_services(rows, names=None, keep=False):
+    """{(name, labels): value} of all series of the devices' services."""
+    series = {}
+    for row in rows:
+        for service, values in service_values(row, keep).items():
+            labels = of_fleet(row["fleet"] or "none", device_uuid=row["uuid"], service_name=service)
+            for name, value in values.items():
+                if names is None or name in names:
+                    series["balena_device_service_" + name, labels] = value
+    return series
+
+
+# Partitions.
 
 def by_word(rows, words, word_of, rest="other"):
     """A full partition: every word, zeros included, what is none of them under `rest`."""
@@ -499,6 +684,19 @@ def by_word(rows, words, word_of, rest="other"):
         word = word_of(row)
         counts[word if word in words or not rest else rest] += 1
     return counts
+
+
+def by_text(texts, top, target=None):
+    """A partition of texts nobody knows before: the `top` most frequent by name, equal ones in the
+    order of their bytes, and the target in any case; `none` and `other` are always there."""
+    counts = collections.Counter(clean(text or "") or "none" for text in texts)
+    parts = {"none": counts.pop("none", 0), "other": counts.pop("other", 0)}
+    ranked = sorted(counts, key=lambda text: (-counts[text], text.encode()))
+    named = set(ranked[:top]) | ({target} if target else set())
+    for text in named:
+        parts[text] = parts.get(text, 0) + counts.pop(text, 0)
+    parts["other"] += sum(counts.values())
+    return parts
 
 
 def update_word(row):
@@ -516,11 +714,28 @@ def rollout_word(row):
     return "pending" if connection(row) == "connected" else "pending_offline"
 
 
-def fleet_values(rows, cloud):
-    """{(name without "balena_fleet_", extra labels): value} of a fleet's sums."""
+def service_words(rows):
+    """{(service name, status word): devices}: every word for every service that the fleet has, but
+    counted only where it is known."""
+    counts = collections.Counter()
+    for row in rows:
+        for service in current_installs(row):
+            for word in SERVICE + ["other"]:
+                counts[service, word] += 0
+        if connection(row) == "connected":
+            for service, install in current_installs(row).items():
+                counts[service, install["status"] if install["status"] in SERVICE else "other"] += 1
+    return counts
+
+
+def mean_and_max(values):
+    values = [value for value in values if value is not None]
+    return (sum(values) / len(values), max(values)) if values else (None, None)
+
+
+def fleet_values(rows, cloud, target=None, top=TOP, services=False):
+    """{(name without "balena_fleet_", extra labels): value} of a fleet's sums, all sets."""
     connected = [row for row in rows if connection(row) == "connected"]
-    temperatures = [value for value in (reported(row, "cpu_temp", -100, 200) for row in connected)
-                    if value is not None]
     values = {
         ("devices", ()): len(rows),
         ("devices_pinned", ()): sum(row["is_pinned_on__release"] is not None for row in rows),
@@ -530,52 +745,86 @@ def fleet_values(rows, cloud):
     }
     if cloud:
         values["devices_frozen", ()] = sum(bool(row["is_frozen"]) for row in rows)
-    if temperatures:
-        values["cpu_temperature_max_celsius", ()] = max(temperatures)
+    for name, unit, reading in (
+            ("cpu_temperature", "celsius", lambda row: number(row, "cpu_temp")),
+            ("cpu_usage", "ratio", lambda row: scaled(number(row, "cpu_usage"), 0.01)),
+            ("memory_usage", "ratio", lambda row: ratio(row, "memory")),
+            ("storage_usage", "ratio", lambda row: ratio(row, "storage"))):
+        mean, most = mean_and_max(map(reading, connected))
+        values["%s_mean_%s" % (name, unit), ()] = mean
+        values["%s_max_%s" % (name, unit), ()] = most
     for name, counts in (
             ("connection", by_word(rows, CONNECTION, connection, None)),
             ("status", by_word(rows, STATUS, lambda row: row["overall_status"])),
             ("heartbeat", by_word(rows, HEARTBEAT, lambda row: row["api_heartbeat_state"])),
             ("update_status", by_word(rows, UPDATE + ["none", "stale"], update_word)),
-            ("rollout", by_word(rows, ROLLOUT, rollout_word, None))):
+            ("rollout", by_word(rows, ROLLOUT, rollout_word, None)),
+            ("release", by_text([row["release"] for row in rows], top, target)),
+            ("os_version", by_text([row["os_version"] for row in rows], top)),
+            ("supervisor_version", by_text([row["supervisor_version"] for row in rows], top)),
+            ("device_type", by_text([row["device_type"] for row in rows], top))):
         for word, count in counts.items():
             values["devices_by_" + name, ((name, word),)] = count
-    return values
+    if services:
+        for (service, word), count in service_words(rows).items():
+            values["services_by_status", (("service_name", service), ("service_status", word))] = count
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def clean(text):
+    """A label value: no control characters. Only Telegraf's line protocol cannot carry a backslash
+    at the end; see as_line_protocol()."""
+    return re.sub("[\x00-\x1f\x7f-\x9f]", " ", text)
 
 
 def of_fleet(fleet, **more):
     """A label set, without the labels that have no text."""
-    return frozenset((name, value) for name, value in {"fleet": fleet, **more}.items() if value)
+    return frozenset((name, clean(value)) for name, value in {"fleet": fleet, **more}.items() if value)
 
 
-def expected_devices(rows, names=None):
-    """{(name, labels): value} of all device series but info; `names` limits them."""
+def of_tags(tags, keys):
+    """The labels of the tags that were asked for."""
+    return {"tag_" + re.sub("[^a-z0-9_]", "_", key.lower()): tags[key] for key in keys if key in tags}
+
+
+def expected_devices(rows, names=None, cloud=True, keep=False):
+    """{(name, labels): value} of all device series but info; `names` are those wanted, default the
+    sets lean and standard."""
     series = {}
     for row in rows:
         labels = of_fleet(row["fleet"] or "none", device_uuid=row["uuid"])
-        for name, value in device_values(row).items():
-            if names is None or name in names:
+        for name, value in device_values(row, cloud, keep).items():
+            if name in (STANDARD if names is None else names):
                 series["balena_device_" + name, labels] = value
     return series
 
 
-def expected_device_infos(rows):
-    """The info series. Line protocol can't end a tag in a backslash, so nothing of ours does."""
-    return {("balena_device_info", of_fleet(
-        row["fleet"] or "none", device_uuid=row["uuid"], device_name=row["device_name"].rstrip("\\"),
-        device_type=row["device_type"], os_version=row["os_version"], os_variant=row["os_variant"],
-        supervisor_version=row["supervisor_version"], release=row["release"])): 1 for row in rows}
+def expected_device_infos(rows, tags=()):
+    """The info series; `tags` are the keys of the tags to show."""
+    series = {}
+    for row in rows:
+        own = {tag["tag_key"]: tag["value"] for tag in row["device_tag"]}
+        series["balena_device_info", of_fleet(
+            row["fleet"] or "none", device_uuid=row["uuid"], device_name=row["device_name"],
+            device_type=row["device_type"], os_version=row["os_version"], os_variant=row["os_variant"],
+            supervisor_version=row["supervisor_version"], release=row["release"], **of_tags(own, tags))] = 1
+    return series
 
 
-def expected_fleets(rows, truth):
-    """{(name, labels): value} of all fleet series, the empty fleets' and the fleet-less devices' too."""
+def expected_fleets(rows, truth, top=TOP, services=False, optional=False, tags=()):
+    """{(name, labels): value} of all fleet series, the empty fleets' and the fleet-less devices' too:
+    the lean set, with `services` also what detail services brings, with `optional` the rest."""
     series = {}
     by_slug = {fleet["slug"]: [] for fleet in truth["fleets"]}
+    targets = {fleet["slug"]: fleet["target_release"]["raw_version"]
+               for fleet in truth["fleets"] if fleet["target_release"]}
     for row in rows:
         by_slug.setdefault(row["fleet"] or "none", []).append(row)
     for slug, of_slug in by_slug.items():
-        for (name, extra), value in fleet_values(of_slug, truth["cloud"]).items():
-            series["balena_fleet_" + name, of_fleet(slug, **dict(extra))] = value
+        sums = fleet_values(of_slug, truth["cloud"], targets.get(slug), top, services)
+        for (name, extra), value in sums.items():
+            if optional or name not in FLEET_OPTIONAL:
+                series["balena_fleet_" + name, of_fleet(slug, **dict(extra))] = value
     for fleet in truth["fleets"]:
         slug, release = fleet["slug"], fleet["target_release"]
         named = of_fleet(slug, fleet_name=fleet["app_name"])
@@ -583,29 +832,71 @@ def expected_fleets(rows, truth):
         series["balena_fleet_tracks_latest_release", of_fleet(slug)] = int(fleet["tracks_latest"])
         series["balena_fleet_info", of_fleet(
             slug, fleet_name=fleet["app_name"], organization=fleet["org"],
-            device_type=fleet["device_type"], fleet_id=str(fleet["id"]))] = 1
+            device_type=fleet["device_type"], fleet_id=str(fleet["id"]), **of_tags(fleet["tags"], tags))] = 1
         if release:
             series["balena_fleet_target_release_info", of_fleet(slug, release=release["raw_version"])] = 1
             series["balena_fleet_target_release_created_timestamp_seconds", of_fleet(slug)] = \
                 epoch(release["created_at"])
+        if optional and fleet["latest_release_status"]:
+            series["balena_fleet_latest_release_status_code", of_fleet(slug)] = \
+                code(RELEASE, fleet["latest_release_status"])
     return series
+
+
+def chosen(rows, truth, wanted, fleetless=False):
+    """(rows, truth) of a crawl of some of the fleets: wanted() is asked about each; `fleetless`:
+    the devices of no fleet too."""
+    fleets = [fleet for fleet in truth["fleets"] if wanted(fleet)]
+    slugs = {fleet["slug"] for fleet in fleets}
+    return ([row for row in rows if (row["fleet"] in slugs if row["fleet"] else fleetless)],
+            {**truth, "fleets": fleets})
+
+
+def as_line_protocol(series):
+    """The same series as they come through Telegraf: a tag cannot end in a backslash, and a tag
+    without a text is none."""
+    return {(name, frozenset((label, text.rstrip("\\")) for label, text in labels if text.rstrip("\\"))): value
+            for (name, labels), value in series.items()}
+
+
+COLLECTD_NAME_MAX = 127
+
+
+def fit(text):
+    """A name that collectd would cut: cut between two characters, with a hash (FNV-1a, 32 bits) of
+    the whole behind it, so that long names stay apart."""
+    raw = text.encode()
+    if len(raw) <= COLLECTD_NAME_MAX:
+        return text
+    digest = 2166136261
+    for byte in raw:
+        digest = (digest ^ byte) * 16777619 & 0xFFFFFFFF
+    return raw[:COLLECTD_NAME_MAX - 8].decode(errors="ignore") + "%08x" % digest
 
 
 def as_collectd(series):
     """The same series as write_prometheus shows them: host = device, plugin instance = fleet, type
-    instance = the one extra label, of an info the one that collectd has room for."""
+    instance = the extra labels, of an info the one that collectd has room for."""
     shown = {}
     for (name, labels), value in series.items():
         labels = dict(labels)
-        place = {"balena": labels.pop("fleet").replace("/", ":"),
-                 "instance": labels.pop("device_uuid", HOSTNAME)}
+        identity = {"balena": fit(labels.pop("fleet")).replace("/", ":"),
+                    "instance": labels.pop("device_uuid", HOSTNAME)}
         if name.endswith("_info"):
             labels = {label: labels[label] for label in ("device_name", "fleet_name", "release")
                       if label in labels and (label != "release" or "_release_" in name)}
         if labels:
-            place["type"] = "".join(labels.values()).replace("/", "_")
-        shown["collectd_" + name, frozenset(place.items())] = value
+            # service_name goes before service_status.
+            identity["type"] = fit(":".join(text for _, text in sorted(labels.items()))).replace("/", "_")
+        shown["collectd_" + name, frozenset(identity.items())] = value
     return shown
+
+
+def as_shown(name, value):
+    """What is neither whole nor a time is rounded to a millionth, away from zero at the half."""
+    if not name.endswith(("_ratio", "_celsius", "_degrees")):
+        return value
+    return math.copysign(math.floor(abs(value) * 1e6 + 0.5) / 1e6, value)
 
 
 def compare(expected, series, names=None):
@@ -615,6 +906,7 @@ def compare(expected, series, names=None):
     shown = {key: value for key, value in series.items() if key[0] in names}
     wrong = []
     for key, value in expected.items():
+        value = as_shown(key[0].removeprefix("collectd_"), value)
         if key not in shown:
             wrong.append("missing: %s = %s" % (describe(key), value))
         elif not math.isclose(shown[key], value, rel_tol=1e-9, abs_tol=1e-9):

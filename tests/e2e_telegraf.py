@@ -30,8 +30,8 @@ class Series(TelegrafTest):
         rows, truth = api.devices(), api.truth()
         agent = self.telegraf(api, *arguments, **options)
         series = lib.scrape_crawl(agent, [api], devices=len(rows))
-        expected = {**lib.expected_devices(rows), **lib.expected_device_infos(rows),
-                    **lib.expected_fleets(rows, truth)}
+        expected = lib.as_line_protocol({
+            **lib.expected_devices(rows), **lib.expected_device_infos(rows), **lib.expected_fleets(rows, truth)})
         shown = {name for name, labels in series if name.startswith(("balena_device", "balena_fleet"))}
         lib.compare(expected, series, shown | {name for name, labels in expected})
         return agent, series
@@ -56,6 +56,23 @@ class Series(TelegrafTest):
 
     def test_hosted_service_in_small_pages(self):
         self.check_all(self.api("--cloud", devices=300, seed=7), "--page-size", "40")
+
+    def test_odd_names_and_every_metric(self):
+        # All arrives but a backslash at the end of a name, which line protocol cannot carry.
+        api = self.api("--cloud", "--odd", "many", fleets=6, devices=300, seed=11)
+        rows, truth = api.devices(), api.truth()
+        agent = self.telegraf(api, "--metrics", "@all", "--detail", "services", "--info-tags", "site,Site-ID")
+        series = lib.scrape_crawl(agent, [api], devices=len(rows))
+        tags = ("site", "Site-ID")
+        every = {**lib.expected_devices(rows, lib.ALL, truth["cloud"]), **lib.expected_device_infos(rows, tags),
+                 **lib.expected_services(rows),
+                 **lib.expected_fleets(rows, truth, services=True, optional=True, tags=tags)}
+        expected = lib.as_line_protocol(every)
+        self.assertEqual(len(expected), len(every))
+        self.assertNotEqual(set(expected), set(every))
+        shown = {name for name, labels in series if name.startswith(("balena_device", "balena_fleet"))}
+        lib.compare(expected, series, shown | {name for name, labels in expected})
+        self.assertEqual([line for line in agent.log().splitlines() if " E! " in line], [])
 
     def test_each_signal_mode(self):
         # A signal that comes before the program's first instruction kills it, as it would any:

@@ -23,6 +23,7 @@ The control side, without a token and never logged or failed:
   POST /_fake/set                         a JSON object with one or more of
        {"device": ID, "fields": {..}}  {"device_add": {..}}  {"device_remove": ID}
        {"fleet": ID, "fields": {..}}   {"fleet_remove": ID}  {"tokens": [..]}
+       (of a device also "image_install" and "device_tag", each a list of rows)
        {"fault": {..}} adds one        {"faults": [..]} replaces all
        {"latency_ms": N}               {"versions": [6, 7]}
 
@@ -518,7 +519,7 @@ APPLICATION_V6 = APPLICATION_V7.replace("actor ref", "actor int").replace(
 OTHERS = {
     "device_type": "id int|slug text|name text",
     "organization": "id int|name text|handle text",
-    "release": "id int|commit text|raw_version text|created_at date|status text",
+    "release": "id int|commit text|raw_version text|semver text|revision int|created_at date|status text",
     "device_tag": "id int|tag_key text|value text|device ref:device",
     "application_tag": "id int|tag_key text|value text",
     "image_install": "id int|download_progress int|status text|install_date date"
@@ -603,18 +604,18 @@ class Model:
 
 Kind = collections.namedtuple(
     "Kind", "connection overall weight cloud vpn heartbeat connectivity heartbeat_date status update "
-    "state progress download metrics pinned undervolted running installs active frozen")
+    "state progress download metrics pinned undervolted running installs active frozen odd")
 
 
 def kind(connection, overall, weight, cloud=False, vpn=True, heartbeat="online", connectivity=True,
          heartbeat_date=True, status="Idle", update="done", state=None, progress=None, download=None,
          metrics=True, pinned=False, undervolted=False, running="target", installs="running",
-         active=True, frozen=False):
+         active=True, frozen=False, odd=False):
     """connection and overall are what the truth counts; the rest are the fields. They are written
     apart on purpose: the tests compare one with the other."""
     return Kind(connection, overall, weight, cloud, vpn, heartbeat, connectivity, heartbeat_date, status,
                 update, state, progress, download, metrics, pinned, undervolted, running, installs,
-                active, frozen)
+                active, frozen, odd)
 
 
 GONE = {"vpn": False, "heartbeat": "offline"}                       # ids 11-13
@@ -663,6 +664,17 @@ KINDS = [
     kind("inactive", "inactive", 5, cloud=True, active=False, **GONE),
     kind("inactive", "inactive", 3, cloud=True, active=False),
     kind(ON, OK, 5, cloud=True, frozen=True),
+    # Only with --odd many. Words that no version knew are what a newer server would say; numbers
+    # out of their range pass unchecked (live 6); installs of several releases (api 2).
+    kind(ON, "hibernating", 6, odd=True),
+    kind(OFF, "hibernating", 3, odd=True, **GONE),
+    kind(ON, OK, 6, odd=True, update="reticulating"),
+    kind(OFF, OFF, 3, odd=True, update="reticulating", **GONE),
+    kind(ON, "updating", 6, odd=True, status="Downloading", download=130, running="old"),
+    kind(ON, SET, 4, odd=True, status="configuring", state="Configuring", progress=-1),
+    kind(ON, OK, 10, odd=True, installs="twice"),
+    kind(OFF, OFF, 6, odd=True, installs="twice", **GONE),
+    kind(ON, OK, 8, odd=True, installs="odd"),
 ]
 
 V6_STATUS = {"operational": "idle", "reduced-functionality": "idle", "disconnected": "offline"}   # live 7
@@ -670,6 +682,7 @@ STATUS_WORDS = ("operational", "reduced-functionality", "updating", "configuring
                 "disconnected", "inactive")
 HEARTBEAT_WORDS = ("online", "timeout", "offline", "unknown")
 UPDATE_WORDS = ("done", "downloading", "downloaded", "applying changes", "rejected", "aborted")
+RELEASE_WORDS = ("success", "running", "failed", "error", "cancelled", "interrupted")      # api 2
 CONNECTIONS = ("connected", "disconnected", "never", "inactive")
 
 
@@ -721,6 +734,23 @@ NOUNS = "shape firefly cactus house monster sky doorway scout stream zombie leaf
 ODD_NAMES = ['Büro Gerät #4 / "lobby"  =,', "O'Neil, rack=2", "a=b,c#d/e", "北京 №5", "Ω=1 \"x\"",
              "smile 😀, done", "name, with = and #"]
 TAG_VALUES = ["berlin", "lyon", "osaka", "line1\nline2\t\"q\" \\ =,"]
+# With --odd many. Names differ only in '/' and '_', or only behind the 127 bytes that collectd
+# keeps, end in a backslash, have 200 characters; some are a word that partitions use themselves.
+MANY_NAMES = ["rack/1", "rack_1", "a=b,c#d/e", "two  blanks", 'say "hi", O\'Neil', "inner\\back\\slash", "ends in \\",
+              "ends in two \\\\",
+              'inner \\"quote\\"', "smile 😀👩‍🚀, done", "محطة القياس ٣", "תחנה 12 \u200f(א)", "/", "/rack_1",
+              "n" * 200, "n" * 199 + "m", "北" * 200, "none", "other", "{brace}=\"x\",y", "Ωmega №5 e\u0301", "#hash, first",
+              "=", ",", '"', "{}", "tram 7"]
+MANY_TAG_VALUES = ["berlin", 'Zürich "Süd", O\'Neil=1', "line1\nline2\ttab \x7f \x85.", "", "back\\slash\\",
+                   "  blanks  in  ", "北京 😀 مرحبا", "v" * 300]
+MANY_OS = ["other", "none", None, 'os "x", =1/2\\3', "balenaOS"]
+MANY_APP_NAMES = {1: 'Büro "Süd", #1 = a\\b 北京', 4: "rack/1  \\"}
+# Handles are [a-z0-9_], names [a-zA-Z0-9_-] (metrics.md 3): two slugs of 200 bytes of which the
+# first 191 are equal.
+LONG_HANDLE = ("northern_field_operations_" * 5)[:100]
+LONG_NAMES = {n: ("refrigerated-trailer-units-" * 4)[:90] + end
+              for n, end in ((2, "-north-01"), (3, "-south-02"))}
+INT4_MAX = 2147483647                          # what larger numbers are clamped to (live 6)
 DAY_ZERO = datetime.date(2026, 11, 23)         # the day of the recordings; fixed, so runs are equal
 DAYS = [(DAY_ZERO - datetime.timedelta(days=n)).isoformat() for n in range(400)]
 
@@ -730,6 +760,17 @@ def date_text(days_ago, ms):
     seconds, ms = divmod(ms, 1000)
     minutes, second = divmod(seconds, 60)
     return "%sT%02d:%02d:%02d.%03dZ" % (DAYS[days_ago], minutes // 60, minutes % 60, second, ms)
+
+
+def semver_of(raw_version):
+    """semver and revision of a release. raw_version has more in it: the variant of an OS release, and
+    the time stamp of a draft, which has no revision (tried on a running open-balena-api v49)."""
+    base, _, build = raw_version.partition("+")
+    draft = re.fullmatch(r"(.*)-[0-9]{13}", base)
+    revision = re.search(r"rev([0-9]+)", build)
+    if draft:
+        return {"semver": draft[1], "revision": None}
+    return {"semver": base, "revision": int(revision[1]) if revision else 0}
 
 
 class World:
@@ -746,7 +787,8 @@ class World:
         self.version = 0                       # rises with each change; caches look at it
         self.lock = threading.RLock()
         self.changed = {}                      # device id -> row, in the order of the changes
-        self.kinds = [k for k in KINDS if cloud or not k.cloud]
+        self.kinds = [k for k in KINDS if (cloud or not k.cloud) and (odd == "many" or not k.odd)]
+        self.tagged = {}                       # condition -> (version, ids of the devices)
         self._make_applications(fleets, empty_fleets)
         self._make_devices(devices, fleets - empty_fleets, orphans)
 
@@ -755,7 +797,7 @@ class World:
                        "image": {}, "application_tag": {}}
         for n, (slug, name) in enumerate(DEVICE_TYPES, 1):
             self.tables["device_type"][n] = {"id": n, "slug": slug, "name": name}
-        for n, handle in enumerate(("admin", "balena_os", "acme"), 1):
+        for n, handle in enumerate(("admin", "balena_os", "acme", "northwind_2", LONG_HANDLE), 1):
             self.tables["organization"][n] = {"id": n, "name": handle, "handle": handle}
         for n in range(1, fleets + 1):
             if n > fleets - empty:
@@ -769,12 +811,22 @@ class World:
                 name = FLEET_NAMES[(m - 1) % len(FLEET_NAMES)]
                 if m > len(FLEET_NAMES):
                     name += "-%d" % ((m - 1) // len(FLEET_NAMES) + 1)
+                org, changes = 3 if twin else 4 if n % 5 == 3 else 1, {}
+                if self.odd == "many":
+                    if n in LONG_NAMES:
+                        org, name = 5, LONG_NAMES[n]
+                    if n in MANY_APP_NAMES:
+                        changes["app_name"] = MANY_APP_NAMES[n]
                 # Every seventh tracks nothing and has no target release.
-                self._application(name, 3 if twin else 1, (n - 1) % 4 + 1, 3, target=n % 7 != 6)
+                self._application(name, org, (n - 1) % 4 + 1, 3, target=n % 7 != 6, **changes)
         # What the account sees besides and must never be listed as a fleet
         # [vN-application-select]: host apps, supervisor apps, a block, an archived fleet.
+        self.os_releases = {}
         for slug, type_ in (("raspberrypi4-64", 1), ("intel-nuc", 2)):
-            self._application(slug, 2, type_, 2, versions=("6.0.13", "6.0.13+dev"), is_host=True, is_public=True)
+            app = self._application(slug, 2, type_, 4, versions=(
+                                        "6.0.13+Production", "2.115.18-1795561422787", "6.1.24", "5.3.27+rev1.Production"),
+                                    is_host=True, is_public=True)
+            self.os_releases[type_] = {self.tables["release"][id_]["raw_version"]: id_ for id_ in app["_releases"]}
         self.supervisor_releases = {}
         for slug, type_ in (("aarch64-supervisor", 1), ("amd64-supervisor", 2)):
             app = self._application(slug, 2, type_, len(SUPERVISORS), versions=SUPERVISORS, is_public=True,
@@ -797,7 +849,8 @@ class World:
                 services.append(service["id"])
         ids = []
         for n in range(releases):
-            release = {"id": len(rel) + 1, "raw_version": versions[n % len(versions)], "status": "success",
+            version = versions[n % len(versions)]
+            release = {"id": len(rel) + 1, "raw_version": version, **semver_of(version), "status": "success",
                        "commit": hashlib.blake2b(b"release:%d:%d" % (self.seed, len(rel) + 1),
                                                  digest_size=16).hexdigest(),
                        "created_at": date_text(50 - n, 22722374 + id_ * 137), "_application": id_, "_images": []}
@@ -807,7 +860,11 @@ class World:
                 release["_images"].append(image["id"])
             rel[release["id"]] = release
             ids.append(release["id"])
-        # The target is the second of three: the third is newer and not yet wanted by anybody.
+        # The target is the second of three: the third is newer and not yet wanted by anybody, and
+        # of some fleets it never will be.
+        if len(ids) == 3:
+            words = RELEASE_WORDS[:3] + ("finalizing",) + RELEASE_WORDS[3:] if self.odd == "many" else RELEASE_WORDS
+            rel[ids[2]]["status"] = words[(id_ - 1) % len(words)]
         wanted = ids[1] if len(ids) == 3 else ids[-1] if ids else None
         app = {"created_at": made, "modified_at": made, "id": id_, "actor": id_ + 2,
                "should_track_latest_release": target, "is_of__class": "fleet", "organization": org,
@@ -818,9 +875,13 @@ class World:
         app.update(changes)
         apps[id_] = app
         if not app["is_public"]:
-            tag = {"id": len(self.tables["application_tag"]) + 1, "tag_key": "env",
-                   "value": ("prod", "staging")[id_ % 2], "_application": id_}
-            self.tables["application_tag"][tag["id"]] = tag
+            tags = {"env": ("prod", "staging")[id_ % 2]}
+            if id_ % 2:
+                tags["site"] = TAG_VALUES[3 if self.odd == "many" and id_ % 4 == 1 else id_ % 3]
+            for key, value in tags.items():
+                tag = {"id": len(self.tables["application_tag"]) + 1, "tag_key": key, "value": value,
+                       "_application": id_}
+                self.tables["application_tag"][tag["id"]] = tag
         return app
 
     def _make_devices(self, count, homes, orphans):
@@ -901,10 +962,37 @@ class World:
                     block = ""
                 elif status == "Idle":
                     status = "Some Unknown Status"
+        os_version, os_target = OS_VERSIONS[(a >> 32) % 7], None
+        many, locked = self.odd == "many", None
+        latitude = "%.4f" % (e % 1200000 / 10000 - 60)
+        if type_ in self.os_releases and (c >> 44) % 3 == 0:
+            known = self.os_releases[type_]
+            os_target = known.get(os_version.rpartition(" ")[2]) if (c >> 50) & 1 else None
+            if os_target is None:
+                os_target = list(known.values())[(c >> 51) % len(known)]
+        if many:
+            if id_ % 4:
+                name = MANY_NAMES[(id_ - id_ // 4) % len(MANY_NAMES)]
+            if (b >> 24) % 8 == 0:
+                os_version = MANY_OS[(b >> 32) % len(MANY_OS)]
+            elif (b >> 24) % 8 < 3:            # more versions than anybody wants to see by name
+                os_version = "balenaOS 2.%d.0" % ((b >> 32) % 40)
+            if (e >> 50) % 16 < 2:
+                latitude = ("somewhere", "95.5")[(e >> 50) % 16]
+            if k.metrics:
+                oddity = (c >> 38) % 40
+                memory = {0: -1, 1: INT4_MAX}.get(oddity, memory)
+                memory_total = {2: INT4_MAX, 3: 0, 4: -INT4_MAX - 1}.get(oddity, memory_total)
+                storage = {5: INT4_MAX, 6: storage_total * 3 + 7, 7: -9}.get(oddity, storage)
+                storage_total = {8: -1, 9: INT4_MAX, 10: 0}.get(oddity, storage_total)
+                cpu = {11: INT4_MAX, 12: -5, 13: 250, 14: 101}.get(oddity, cpu)
+                temperature = {15: -273, 16: 300, 17: INT4_MAX, 18: -100}.get(oddity, temperature)
+        if (many or self.cloud) and (b >> 40) % 9 == 0:
+            locked = "2026-12-%02dT10:00:00.000Z" % (1 + b % 28)
         progress = k.progress if k.progress is not None else k.download
         if k.installs == "downloading":
             progress = (40 + id_ % 50 + 20 + id_ % 50) // 2
-        supervisor = SUPERVISORS[(b >> 16) % 4]
+        supervisor = None if many and (b >> 20) % 11 == 0 else SUPERVISORS[(b >> 16) % 4]
         managed = self.supervisor_releases.get(type_)
         update = k.update
         overall = k.overall
@@ -916,29 +1004,29 @@ class World:
             "local_id": None, "device_name": name, "note": None, "is_of__device_type": type_,
             "belongs_to__application": fleet if fleet > 0 else None, "is_online": k.vpn,   # live 7
             "last_connectivity_event": vpn_event, "is_connected_to_vpn": k.vpn, "last_vpn_event": vpn_event,
-            "is_locked_until__date": None, "logs_channel": None, "public_address": None, "vpn_address": None,
+            "is_locked_until__date": locked, "logs_channel": None, "public_address": None, "vpn_address": None,
             "ip_address": None if silent else "192.168.%d.%d 10.8.0.%d" % (a >> 8 & 255, a >> 16 & 255, a >> 24 & 255),
             "mac_address": "DC:A6:32:%02X:%02X:%02X" % (a & 255, a >> 8 & 255, a >> 16 & 255),
-            "is_web_accessible": False, "memory_usage": memory, "memory_total": memory_total,
+            "is_web_accessible": self.cloud and (b >> 44) % 5 == 0, "memory_usage": memory, "memory_total": memory_total,
             "storage_block_device": block, "storage_usage": storage, "storage_total": storage_total,
             "cpu_usage": cpu, "cpu_temp": temperature, "is_undervolted": k.undervolted,
             "cpu_id": None if silent else "%016x" % b, "is_running__release": running,
-            "download_progress": k.download, "status": status, "os_version": OS_VERSIONS[(a >> 32) % 7],
+            "download_progress": k.download, "status": status, "os_version": os_version,
             "os_variant": "dev" if b >> 60 else "prod", "overall_status": overall,
             "_v6_overall_status": V6_STATUS.get(overall, overall), "overall_progress": progress,
             "supervisor_version": supervisor, "provisioning_progress": k.progress,
             "provisioning_state": k.state, "api_port": None if silent else 48484, "api_secret": None,
             "is_managed_by__service_instance": 1 if k.connectivity else None,
             "is_pinned_on__release": pinned, "should_be_running__release": target,
-            "should_be_operated_by__release": None,
-            "should_be_managed_by__release": managed[(b >> 16) % 4] if managed else None,
+            "should_be_operated_by__release": os_target,
+            "should_be_managed_by__release": managed[(b >> 18) % 4] if managed else None,
             "is_managed_by__device": None, "update_status": update,
             "last_update_status_event": heard if update else None,
             # Cloud only (api 2): texts, sensitive, custom_* override.
             "is_active": k.active, "is_frozen": k.frozen,
-            "latitude": "%.4f" % (e % 1200000 / 10000 - 60), "longitude": "%.4f" % (d % 3600000 / 10000 - 180),
+            "latitude": latitude, "longitude": "%.4f" % (d % 3600000 / 10000 - 180),
             "custom_latitude": "12.5" if e % 9 == 0 else "", "custom_longitude": "-7.25" if e % 9 == 0 else "",
-            "_installs": k.installs,
+            "_installs": k.installs, "_tags": None,
         }
 
     def many(self, resource, nav, row):
@@ -952,11 +1040,19 @@ class World:
         return [tag for tag in self.tables["application_tag"].values() if tag["_application"] == row["id"]]
 
     def _device_tag(self, row):
-        id_, tags = row["id"], []
+        if row["_tags"] is not None:
+            return row["_tags"]
+        return self.tags_of(row["id"])
+
+    def tags_of(self, id_):
+        """The tags of a device that no test has changed: they follow from its id."""
+        tags, values = [], MANY_TAG_VALUES if self.odd == "many" else TAG_VALUES[:3]
         if id_ % 3 == 1:
-            tags.append({"id": 2 * id_ - 1, "tag_key": "site", "value": TAG_VALUES[id_ // 3 % 3], "device": id_})
+            tags.append({"id": 4 * id_ - 3, "tag_key": "site", "value": values[id_ // 3 % len(values)], "device": id_})
         if id_ % 7 == 4 and self.odd != "none":     # keys may have '=', ',' and quotes (live 6)
-            tags.append({"id": 2 * id_, "tag_key": 'odd=key,"x"', "value": TAG_VALUES[3], "device": id_})
+            tags.append({"id": 4 * id_ - 2, "tag_key": 'odd=key,"x"', "value": TAG_VALUES[3], "device": id_})
+        if id_ % 5 == 2 and self.odd == "many":
+            tags.append({"id": 4 * id_ - 1, "tag_key": "Site-ID", "value": "N%d" % id_, "device": id_})
         return tags
 
     def _image_install(self, row):
@@ -968,9 +1064,9 @@ class World:
         releases = self.tables["release"]
         when, rows = row["last_update_status_event"] or row["created_at"], []
 
-        def add(release, image, status, progress=None):
+        def add(release, image, status, progress=None, date=when):
             rows.append({"id": 8 * id_ + len(rows), "download_progress": progress, "status": status,
-                         "install_date": when, "image": image, "is_provided_by__release": release})
+                         "install_date": date, "image": image, "is_provided_by__release": release})
         target = row["should_be_running__release"] or running
         if id_ % 5 == 0:
             for release in releases[running]["_images"][:1]:
@@ -983,6 +1079,19 @@ class World:
             add(running, first, "Stopping")
             add(target, releases[target]["_images"][0], "Starting")
             add(running, second, "Running")
+        elif mode == "twice":
+            # Neither install of the first service is of the running release, so that the newer
+            # one counts; of the second one is, and it counts though it is the older.
+            of_fleet = self.tables["application"][releases[running]["_application"]]["_releases"]
+            others = [release for release in of_fleet if release != running]
+            twins = [(others[0], "Stopping", row["created_at"]), (others[1], "Starting", when)]
+            for release, status, date in twins[::-1] if id_ % 2 else twins:
+                add(release, releases[release]["_images"][0], status, None, date)
+            add(running, second, "Running", None, row["created_at"])
+            add(others[1], releases[others[1]]["_images"][1], "Downloading", 10 + id_ % 80)
+        elif mode == "odd":
+            add(running, first, "Hibernating")
+            add(running, second, "Downloading", 130)
         else:
             add(running, first, "Running")
             add(running, second, ("exited", "restarting", "Dead", "paused")[id_ % 4] if mode == "broken" else "Running")
@@ -1031,12 +1140,14 @@ class World:
             if not 0 < id_ < len(self.fleet_of) or not self.fleet_of[id_]:
                 raise KeyError("no device %d" % id_)
             row = dict(self.row(id_))
-            unknown = set(fields) - set(row) - {"image_install"}
+            unknown = set(fields) - set(row) - {"image_install", "device_tag"}
             if unknown:
                 raise KeyError("no field " + ", ".join(sorted(unknown)))
             row.update(fields)
             if "image_install" in fields:
                 row["_installs"] = row.pop("image_install")
+            if "device_tag" in fields:
+                row["_tags"] = [dict(tag, id=4 * id_ + n, device=id_) for n, tag in enumerate(row.pop("device_tag"))]
             self._derive(row, fields)
             self._move(id_, row["belongs_to__application"] or -1)
             self.changed.pop(id_, None)        # an update moves a row to the end of the heap
@@ -1119,28 +1230,33 @@ class World:
 
     # The truth.
 
-    def listed_fleets(self):
+    def listed_fleets(self, archived=False):
         return [app for app in self.tables["application"].values()
-                if app["is_of__class"] == "fleet" and not app["is_host"] and not app["is_archived"]]
+                if app["is_of__class"] == "fleet" and not app["is_host"] and app["is_archived"] == archived]
 
     def truth(self):
         """What a correct crawl must find, counted from the kinds and not from rendered rows."""
         with self.lock:
             counts = self.kind_counts()
-            fleets = []
-            for app in self.listed_fleets():
+            fleets, archived = [], []
+            for app in self.listed_fleets() + self.listed_fleets(archived=True):
                 release = self.tables["release"].get(app["should_be_running__release"])
                 entry = {"id": app["id"], "slug": app["slug"], "app_name": app["app_name"],
                          "org": self.tables["organization"][app["organization"]]["handle"],
                          "device_type": self.tables["device_type"][app["is_for__device_type"]]["slug"],
                          "tracks_latest": app["should_track_latest_release"],
                          "target_release": release and {"id": release["id"], "raw_version": release["raw_version"],
-                                                        "created_at": release["created_at"]}}
+                                                        "created_at": release["created_at"]},
+                         "latest_release_status": self.tables["release"][app["_releases"][-1]]["status"]
+                         if app["_releases"] else None,
+                         "tags": {tag["tag_key"]: tag["value"]
+                                  for tag in self.many("application", "application_tag", app)}}
                 entry.update(self._tally(app["id"], bool(app["_releases"]), release is not None, counts))
-                fleets.append(entry)
+                (archived if app["is_archived"] else fleets).append(entry)
             none = self._tally(-1, False, False, counts)
             total = sum(f["devices"] for f in fleets) + none["devices"]
-            return {"fleets": fleets, "none": none, "devices": total, "seed": self.seed, "cloud": self.cloud}
+            return {"fleets": fleets, "archived": archived, "none": none, "devices": total, "seed": self.seed,
+                    "cloud": self.cloud}
 
     def _tally(self, fleet, has_releases, has_target, counts):
         t = {"devices": 0, "online": 0, "by_connection": dict.fromkeys(CONNECTIONS, 0),
@@ -1195,10 +1311,13 @@ class World:
             row["device_type"] = self.tables["device_type"][row["is_of__device_type"]]["slug"]
             row["release"] = release["raw_version"] if release else None
             row["target"] = target["raw_version"] if target else None
+            for what in ("operated", "managed"):
+                wanted = self.tables["release"].get(row["should_be_%s_by__release" % what])
+                row[what + "_by"] = {name: wanted[name] for name in ("semver", "revision")} if wanted else None
             row["connection"] = connection_of(row)
             row["image_install"] = [dict(i, service_name=self._service_name(i)) for i in self._image_install(row)]
             row["device_tag"] = self._device_tag(row)
-            del row["_installs"]
+            del row["_installs"], row["_tags"]
             result.append(row)
         return result
 
@@ -1335,8 +1454,35 @@ class Query:
             matches = self.lambda_fleets(node)  # [vN-device-by-app-any-in] [vN-device-by-app-name]
             uses.add("belongs_to__application")
             return lambda row: row["belongs_to__application"] in matches
+        if resource == "device" and node.nav == "device_tag":
+            tagged = self.tagged_devices(node)
+            uses.add("device_tag")
+            return lambda row: row["id"] in tagged
         self.model.navigation(resource, node.nav)
         raise NotCovered("any() over " + node.nav)
+
+    def tagged_devices(self, node):
+        """Ids of the devices with a tag that fits: device_tag/any(t:(t/tag_key eq 'K') and
+        (t/value eq 'V')) or the key alone (api 5). Tags follow from the id, so no row is made."""
+        parts = []
+        for part in self.conjuncts(node.body):
+            path = getattr(part, "left", None)
+            names = path.names if isinstance(path, Path) and not path.count else ()
+            if not isinstance(part, Compare) or part.op != "eq" or len(names) != 2 or names[0] != node.variable:
+                raise NotCovered("device_tag/any() other than tag_key eq '..' and value eq '..'")
+            parts.append(part._replace(left=Path(names[1:], False, None)))
+        tests = [self.compile(part, "device_tag", set()) for part in parts]
+        world = self.world
+        version, ids = world.tagged.get(str(parts), (None, None))
+        if version != world.version:
+            def fits(tags):
+                return any(all(test(tag) for test in tests) for tag in tags)
+            ids = {id_ for id_ in world.all_ids() if id_ not in world.changed and fits(world.tags_of(id_))}
+            ids.update(id_ for id_, row in world.changed.items() if fits(world._device_tag(row)))
+            if len(world.tagged) > 50:
+                world.tagged.clear()
+            world.tagged[str(parts)] = world.version, ids
+        return ids
 
     def lambda_fleets(self, node):
         body = node.body
@@ -1402,9 +1548,17 @@ class Query:
             ids = [i for i in sorted(wanted) if low < i <= high and 0 < i < size and world.fleet_of[i]
                    and (fleets is None or world.fleet_of[i] in fleets)]
         for part in rest:
+            if self.is_tag(part):
+                tagged = self.tagged_devices(part)
+                ids = [id_ for id_ in ids if id_ in tagged]
+                continue
             test = self.compile(part, "device", set())
             ids = [id_ for id_ in ids if test(world.row(id_))]
         return ids
+
+    @staticmethod
+    def is_tag(node):
+        return isinstance(node, Lambda) and node.nav == "device_tag"
 
     def count_devices(self, fleet, node):
         """Devices of one fleet that pass a filter. If the kinds decide, none is looked at."""
@@ -1418,12 +1572,18 @@ class Query:
         return sum(1 for id_ in world.ids_of[fleet] if test(world.row(id_)))
 
     def count_by_kind(self, node):
-        """{fleet: devices} or None; one walk for all fleets of a list."""
+        """{fleet: devices} or None; one walk for all fleets of a list. Conditions on tags may be
+        beside those on what the kind decides."""
         key = ("kinds", node, self.world.version)
         if getattr(self, "_counted", (None,))[0] == key:
             return self._counted[1]
         uses = set()
-        test = self.compile(node, "device", uses)
+        parts = self.conjuncts(node)
+        tests = [self.compile(part, "device", uses) for part in parts if not self.is_tag(part)]
+        tagged = [self.tagged_devices(part) for part in parts if self.is_tag(part)]
+
+        def test(row):
+            return all(one(row) for one in tests)
         event = ("last_connectivity_event",)
         null_only = all(isinstance(part, Compare) and part.right == Literal("null", None)
                         for part in self.leaves(node)
@@ -1432,11 +1592,17 @@ class Query:
         if uses <= BY_KIND | ({"last_connectivity_event"} if null_only else set()):
             passing = [test(self.world.generate(1, -1, k)) for k in self.world.kinds]
             result = collections.Counter()
-            for (fleet, index), n in self.world.kind_counts().items():
-                if fleet and passing[index]:
-                    result[fleet] += n
-            for id_, row in self.world.changed.items():
-                result[self.world.fleet_of[id_]] += bool(test(row))
+            if tagged:
+                world, changed = self.world, self.world.changed
+                for id_ in set.intersection(*tagged):
+                    if test(changed[id_]) if id_ in changed else passing[world.kind_of[id_]]:
+                        result[world.fleet_of[id_]] += 1
+            else:
+                for (fleet, index), n in self.world.kind_counts().items():
+                    if fleet and passing[index]:
+                        result[fleet] += n
+                for id_, row in self.world.changed.items():
+                    result[self.world.fleet_of[id_]] += bool(test(row))
         self._counted = (key, result)
         return result
 
@@ -2244,7 +2410,8 @@ def main(argv=None):
     parser.add_argument("--devices", type=int, default=61)
     parser.add_argument("--empty-fleets", type=int, help="of the fleets; default 1 if there are 3 or more")
     parser.add_argument("--orphans", type=int, default=1, help="devices of no fleet, of the devices")
-    parser.add_argument("--odd", choices=("some", "none"), default="some", help="odd but legal values and names")
+    parser.add_argument("--odd", choices=("some", "none", "many"), default="some",
+                        help="odd but legal values and names")
     parser.add_argument("--token", action="append", help="a good token; default test-token")
     parser.add_argument("--v6-only", action="store_true")
     parser.add_argument("--v7-only", action="store_true")

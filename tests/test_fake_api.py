@@ -20,7 +20,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -246,7 +248,8 @@ class Replay(unittest.TestCase):
             allowed = set(want_types[path])
             if allowed == {"null"}:                        # the recording had no value to show
                 allowed |= self.seen[path[-1]] - {"list"}
-                if path[-1] == "is_pinned_on__release":    # no recorded device was pinned
+                # No recorded device was pinned or had an OS to get.
+                if path[-1] in ("is_pinned_on__release", "should_be_operated_by__release"):
                     allowed.add("ref")
             if "null" in self.seen[path[-1]]:
                 allowed.add("null")
@@ -356,7 +359,111 @@ class Dialect(unittest.TestCase):
         # Tried on the recorded server (the metric contract, balena_fleet_latest_release_status_code).
         rows = get(self.api, "/v7/application?$select=id&$expand=owns__release($select=status;$orderby=id desc;$top=1)"
                              "&$orderby=id asc&$top=4")
-        self.assertEqual([r["owns__release"] for r in rows], [[{"status": "success"}]] * 3 + [[]])
+        truth = control(self.api, "/_fake/truth")["fleets"]
+        self.assertEqual([r["owns__release"] for r in rows],
+                         [[{"status": f["latest_release_status"]}] if f["latest_release_status"] else [] for f in truth])
+        self.assertEqual([r["owns__release"] for r in rows],
+                         [[{"status": "success"}], [{"status": "running"}], [{"status": "failed"}], []])
+        # The fleet's target is another release, and a good one.
+        self.assertNotEqual(truth[1]["target_release"]["raw_version"], "1.2.0-rc1+rev2")
+
+    def test_whole_fleet_list(self):
+        # All that the product may ask of it in one request, also without the archived fleets' part.
+        asked = FLEETS.replace("owns__device/$count", "owns__release($select=status;$orderby=id desc;$top=1),"
+                               "application_tag($select=tag_key,value;$filter=tag_key in ('env','site')),owns__device/$count")
+        fleets = get(self.api, asked)
+        self.assertEqual(list(fleets[0])[3:6], ["owns__release", "application_tag", "owns__device"])
+        truth = control(self.api, "/_fake/truth")
+        self.assertEqual([{t["tag_key"]: t["value"] for t in f["application_tag"]} for f in fleets],
+                         [f["tags"] for f in truth["fleets"]])
+        self.assertEqual(fleets[0]["application_tag"],
+                         [{"tag_key": "env", "value": "staging"}, {"tag_key": "site", "value": "lyon"}])
+        one = get(self.api, asked.replace("('env','site')", "('site')"))
+        self.assertEqual([[t["tag_key"] for t in f["application_tag"]] for f in one], [["site"], [], ["site"], []])
+        every = get(self.api, asked.replace(" and is_archived eq false", ""))
+        self.assertEqual([f["slug"] for f in every], [f["slug"] for f in truth["fleets"] + truth["archived"]])
+        self.assertEqual(len(truth["archived"]), 1)
+        self.assertEqual(get(self.api, asked.replace("/v7/", "/v6/")), fleets)
+        self.assertEqual({f["organization"][0]["handle"] for f in fleets}, {"admin", "northwind_2"})
+
+    def test_devices_by_tag(self):
+        rows = control(self.api, "/_fake/devices?limit=999")
+        odd_value = urllib.parse.quote(fake_api.TAG_VALUES[3], safe="")
+        for condition, want in (
+                ("t/tag_key eq 'site'", lambda t: t["tag_key"] == "site"),
+                ("t/tag_key eq 'site' and t/value eq 'berlin'", lambda t: (t["tag_key"], t["value"]) == ("site", "berlin")),
+                ("(t/tag_key eq 'site') and (t/value eq 'lyon')", lambda t: (t["tag_key"], t["value"]) == ("site", "lyon")),
+                ("t/tag_key eq 'odd%3Dkey%2C%22x%22'", lambda t: t["tag_key"] == 'odd=key,"x"'),
+                ("t/tag_key eq 'odd%3Dkey%2C%22x%22' and t/value eq '" + odd_value + "'",
+                 lambda t: t["value"] == fake_api.TAG_VALUES[3]),
+                ("t/tag_key eq 'nothing'", lambda t: False), ("t/tag_key eq 'O%27%27Neil'", lambda t: False)):
+            with self.subTest(condition):
+                tagged = [r for r in rows if any(want(t) for t in r["device_tag"])]
+                within = "device_tag/any(t:%s)" % condition
+                for version in ("v6", "v7"):
+                    found = get(self.api, "/%s/device?$select=id&$filter=belongs_to__application in (1,2) and %s and id gt 17 "
+                                          "and id le 99&$orderby=id asc" % (version, within))
+                    self.assertEqual([d["id"] for d in found], [r["id"] for r in tagged if 17 < r["id"] <= 99
+                                                                and r["belongs_to__application"] in (1, 2)])
+                self.assertEqual(get(self.api, "/v7/device/$count?$filter=" + within), len(tagged))
+                online = "is_connected_to_vpn eq true and "
+                for more, test in (("", lambda r: True), (online, lambda r: r["is_online"]),
+                                   ("memory_total ge 0 and ", lambda r: r["memory_total"] is not None)):
+                    counts = get(self.api, "/v7/application?$select=id&$expand=owns__device/$count($filter=%s%s)&$filter=%s"
+                                           "&$orderby=id asc" % (more, within, FLEET_FILTER))
+                    self.assertEqual([f["owns__device"] for f in counts], [
+                        sum(r["belongs_to__application"] == f["id"] and test(r) for r in tagged) for f in counts])
+                if "nothing" not in condition and "Neil" not in condition:
+                    self.assertGreater(len(tagged), 5)
+        rows = get(self.api, "/v7/device?$select=id&$expand=device_tag($select=tag_key,value;$filter=tag_key in ('site'))"
+                             "&$orderby=id asc")
+        self.assertEqual({t["tag_key"] for r in rows for t in r["device_tag"]}, {"site"})
+        for condition in ("t/tag_key eq 'a' or t/tag_key eq 'b'", "t/tag_key ne 'a'", "x/tag_key eq 'a'",
+                          "tag_key eq 'a'", "contains(t/tag_key,'a')"):
+            self.assertEqual(self.status("/v7/device?$select=id&$filter=device_tag/any(t:%s)" % condition), 599, condition)
+        self.assertEqual(self.status("/v7/device?$select=id&$filter=nope/any(t:t/tag_key eq 'a')"), 500)
+
+    def test_tags_that_a_test_sets(self):
+        with FakeApi(World(devices=30)) as api:
+            wish = {"tag_key": "site", "value": 'Zürich "Süd", O\'Neil=1'}
+            change(api, {"device": 2, "fields": {"device_tag": [wish]}})
+            change(api, {"device": 1, "fields": {"device_tag": []}})
+            want = "device_tag/any(t:t/tag_key eq 'site' and t/value eq '%s')" % urllib.parse.quote(
+                wish["value"].replace("'", "''"), safe="")
+            self.assertEqual(get(api, "/v7/device?$select=id&$filter=" + want), [{"id": 2}])
+            rows = get(api, "/v7/device?$select=id&$expand=device_tag($select=tag_key,value)&$filter=id in (1,2)&$orderby=id asc")
+            self.assertEqual([r["device_tag"] for r in rows], [[], [wish]])
+
+    def test_targets_of_os_and_supervisor(self):
+        rows = {r["id"]: r for r in control(self.api, "/_fake/devices?limit=999")}
+        asked = "/%s/device?$select=id&$expand=should_be_operated_by__release($select=semver,revision)%s&$orderby=id asc"
+        managed = ",should_be_managed_by__release($select=semver,revision)"
+        for device in get(self.api, asked % ("v7", managed)):
+            row = rows[device["id"]]
+            for name, release in (("operated", row["operated_by"]), ("managed", row["managed_by"])):
+                self.assertEqual(device["should_be_%s_by__release" % name], [release] if release else [])
+        same = [r["os_version"].rpartition(" ")[2].partition("+")[0] == r["operated_by"]["semver"]
+                for r in rows.values() if r["operated_by"]]
+        self.assertTrue(any(same) and not all(same))
+        same = [r["supervisor_version"] == r["managed_by"]["semver"] for r in rows.values() if r["managed_by"]]
+        self.assertTrue(any(same) and not all(same))
+        self.assertTrue(any(r["operated_by"] is None for r in rows.values()))
+        # v6 has no target supervisor, no pin by that name and no date of the heartbeat (live 7).
+        self.assertEqual(len(get(self.api, asked % ("v6", ""))), 150)
+        self.assertEqual(self.status(asked % ("v6", managed)), 500)
+        for field in ("should_be_managed_by__release", "is_pinned_on__release", "changed_api_heartbeat_state_on__date"):
+            self.assertEqual(self.status("/v6/device?$select=id,%s&$top=0" % field), 500)
+            self.assertEqual(get(self.api, "/v7/device?$select=id,%s&$top=0" % field), [])
+        self.assertEqual(get(self.api, "/v6/device?$select=id,should_be_operated_by__release&$top=0"), [])
+
+    def test_v6_expands_the_pin(self):
+        rows = {r["id"]: r for r in control(self.api, "/_fake/devices?limit=999")}
+        pinned = 0
+        for device in get(self.api, "/v6/device?$select=id&$expand=should_be_running__release($select=id)&$orderby=id asc"):
+            pin = rows[device["id"]]["is_pinned_on__release"]
+            self.assertEqual(device["should_be_running__release"], [{"id": pin}] if pin else [])
+            pinned += pin is not None
+        self.assertGreater(pinned, 0)
 
     def test_ranges(self):
         all_ids = [d["id"] for d in get(self.api, "/v7/device?$select=id&$filter=belongs_to__application in (1,2,3)"
@@ -424,7 +531,7 @@ class Dialect(unittest.TestCase):
                        "/v7/device?$select=id&$orderby=last_vpn_event asc", "/v7/device?$select=id&$select=uuid",
                        "/v7/device?$filter=last_vpn_event ne null", "/v7/organization?$select=id", "/v7/",
                        "/v7/device?$filter=device_name eq 'x", "/v7/device?$filter=id in (a)", "/v7/device?=1",
-                       "/v7/release?$select=id,semver", "/v7/application/$count", "/v7/device?$filter=is_online",
+                       "/v7/release?$select=id,phase", "/v7/application/$count", "/v7/device?$filter=is_online",
                        "/v7/device?$select=id&$expand=belongs_to__application($select=id;$filter=id eq 1)"):
             reply = request(self.api, target)
             self.assertEqual(reply.status, 599, target)
@@ -464,6 +571,12 @@ class Dialect(unittest.TestCase):
             first = rows[0]["image_install"][0]
             self.assertEqual(list(first), [image, "is_provided_by__release", "id", "status", "download_progress"])
             self.assertEqual(first[image][0]["is_a_build_of__service"], [{"service_name": "main"}])
+        rows = get(self.api, "/v7/device?$select=id&$expand=image_install($select=status,download_progress,install_date,"
+                             "is_provided_by__release;$filter=status ne 'deleted';$expand=image($select=id;"
+                             "$expand=is_a_build_of__service($select=service_name)))&$orderby=id asc")
+        first = rows[0]["image_install"][0]
+        self.assertEqual(list(first), ["image", "status", "download_progress", "install_date", "is_provided_by__release"])
+        self.assertEqual(list(first["is_provided_by__release"]), ["__id"])
 
 
 class Generator(unittest.TestCase):
@@ -494,6 +607,7 @@ class Generator(unittest.TestCase):
             tally["by_status", row["overall_status"]] += 1
             tally["by_heartbeat", row["api_heartbeat_state"]] += 1
             word = (row["update_status"] or "none") if state == "connected" else "stale"
+            word = word if word in fake_api.UPDATE_WORDS + ("none", "stale") else "other"
             tally["by_update_status", word] += 1
             if not running or not target:
                 rollout = "unknown"
@@ -600,6 +714,65 @@ class Generator(unittest.TestCase):
         self.assertFalse(any(any(odd(row)) for row in plain))
         self.assertTrue(all(re.fullmatch("[a-z-]+", r["device_name"]) for r in plain))
 
+    def test_many_odd_things(self):
+        world = World(seed=4, fleets=6, devices=1500, cloud=True, odd="many")
+        rows, truth = self.check(world)
+        truth = world.truth()
+        rows = world.device_dicts(0, 9999)
+        names = collections.Counter(r["device_name"] for r in rows)
+        for name in fake_api.MANY_NAMES:
+            self.assertGreater(names[name], 1, name)
+        self.assertLessEqual({"rack/1", "rack_1"}, set(names))
+        self.assertGreater(max(map(len, names)), 199)
+        self.assertFalse([name for name in names if set(name) & set("\n\r\t")])           # refused (live 6)
+        slugs = [f["slug"] for f in truth["fleets"]]
+        long = [slug for slug in slugs if len(slug) > 127]
+        self.assertEqual([len(slug) for slug in long], [200, 200])
+        self.assertEqual(long[0][:127], long[1][:127])
+        self.assertEqual(len(set(slugs)), 6)
+        for slug in slugs + [f["slug"] for f in truth["archived"]]:
+            self.assertRegex(slug, "^[a-z0-9_]+/[a-zA-Z0-9_-]+$")
+        self.assertTrue(any('"' in f["app_name"] and not f["app_name"].isascii() for f in truth["fleets"]))
+        self.assertTrue(any("\n" in value for f in truth["fleets"] for value in f["tags"].values()))
+        self.assertEqual({f["latest_release_status"] for f in truth["fleets"]},
+                         {"success", "running", "failed", "finalizing", "error", None})
+        tags = {t["value"] for r in rows for t in r["device_tag"] if t["tag_key"] == "site"}
+        self.assertEqual(tags, set(fake_api.MANY_TAG_VALUES))
+        keys = {t["tag_key"] for r in rows for t in r["device_tag"]}
+        self.assertEqual(keys, {"site", "Site-ID", 'odd=key,"x"'})
+        self.assertFalse([key for key in keys if re.search(r"\s", key)])                  # live 6
+        self.assertEqual({r["overall_status"] for r in rows}, set(fake_api.STATUS_WORDS) | {"hibernating"})
+        self.assertEqual({r["update_status"] for r in rows}, set(fake_api.UPDATE_WORDS) | {None, "reticulating"})
+        self.assertEqual({r["api_heartbeat_state"] for r in rows}, set(fake_api.HEARTBEAT_WORDS))
+        most = 2147483647
+        for field, values in (("cpu_usage", {250, -5, 101, most}), ("cpu_temp", {-273, -100, 300, most}),
+                              ("memory_usage", {-1, most}), ("memory_total", {0, most, -most - 1}),
+                              ("storage_usage", {-9, most}), ("storage_total", {0, -1, most}),
+                              ("overall_progress", {130, -1}), ("supervisor_version", {None}),
+                              ("os_version", {"other", "none", None}), ("latitude", {"somewhere", "95.5"})):
+            self.assertLessEqual(values, {r[field] for r in rows}, field)
+        self.assertTrue(any(r["storage_usage"] > r["storage_total"] > 0 for r in rows if r["storage_total"]))
+        # Numbers are int4 (live 6).
+        self.assertFalse([r["id"] for r in rows for value in r.values() if isinstance(value, int) and abs(value) > most + 1])
+        self.assertTrue(any(r["is_locked_until__date"] for r in rows))
+        biggest = collections.Counter(r["os_version"] for r in rows if r["fleet"] == slugs[0])
+        self.assertGreater(len(biggest), 22)
+        current = collections.Counter()
+        for row in rows:
+            by_service = collections.defaultdict(list)
+            for install in row["image_install"]:
+                if install["status"] != "deleted":
+                    by_service[install["service_name"]].append(install)
+            for installs in by_service.values():
+                of_running = [i for i in installs if i["is_provided_by__release"] == row["is_running__release"]]
+                dates = [i["install_date"] for i in installs]
+                current[len(installs), len(of_running)] += 1
+                self.assertLessEqual(len(of_running), 1)
+                self.assertTrue(of_running or len(set(dates)) == len(dates))
+        self.assertLessEqual({(1, 1), (1, 0), (2, 1), (2, 0)}, set(current))
+        statuses = {i["status"] for r in rows for i in r["image_install"]}
+        self.assertIn("Hibernating", statuses)
+
     def test_fleets_that_must_not_show(self):
         apps = World().tables["application"].values()
         self.assertEqual(collections.Counter((a["is_of__class"], a["is_host"], a["is_archived"], a["is_public"]) for a in apps),
@@ -621,6 +794,20 @@ class Generator(unittest.TestCase):
             change(api, {"device": 1, "fields": {"device_name": "other"}})
             self.assertEqual(get(api, target)[0]["device_name"], "other")
             self.assertEqual(request(api, target, token="bad").status, 401)
+
+    def test_a_large_world_is_quick(self):
+        # Conditions on tags and kinds look at no row; a page looks at its own rows only.
+        with FakeApi(World(fleets=20, devices=100000, odd="many")) as api:
+            started = time.monotonic()
+            within = "device_tag/any(t:t/tag_key eq 'site' and t/value eq 'berlin')"
+            counts = get(api, "/v7/application?$select=id&$expand=owns__device/$count($filter=is_connected_to_vpn eq true "
+                              "and %s)&$filter=%s&$orderby=id asc" % (within, FLEET_FILTER))
+            ids = get(api, "/v7/device?$select=id&$filter=belongs_to__application in (1,2) and %s&$orderby=id asc" % within)
+            page = get(api, "/v7/device?$select=id,device_name&$filter=belongs_to__application in (1,2) and %s and id gt %d "
+                            "and id le %d&$orderby=id asc" % (within, ids[99]["id"], ids[1099]["id"]))
+            self.assertLess(time.monotonic() - started, 20)
+            self.assertEqual([d["id"] for d in page], [d["id"] for d in ids[100:1100]])
+            self.assertGreater(sum(f["owns__device"] for f in counts), 1000)
 
     def test_impossible_worlds(self):
         for options in ({"fleets": 0, "devices": 5, "orphans": 1}, {"devices": 3, "orphans": 4},
