@@ -14,10 +14,11 @@
 #include <string.h>
 
 #define CELL_MAX    768
-#define COLUMNS_MAX 7
+#define COLUMNS_MAX 8
 
 struct grid {
 	size_t columns, rows, room;
+	size_t padded; /* columns; behind them comes prose, which may be long */
 	char (*cells)[CELL_MAX];
 	bool failed;
 };
@@ -82,15 +83,14 @@ static void print_cell(FILE *f, const char *text, size_t width, char fill)
 	putc(' ', f);
 }
 
-/* Prints the grid and frees it; the first row holds the headings. The last column is not padded: it
- * is the long one. */
+/* Prints the grid and frees it; the first row holds the headings. */
 static int print_and_free(struct grid *g, FILE *f)
 {
 	size_t width[COLUMNS_MAX] = { 0 };
 	bool failed = g->failed;
 
 	for (size_t r = 0; r < g->rows; r++) {
-		for (size_t c = 0; c + 1 < g->columns; c++) {
+		for (size_t c = 0; c < g->padded; c++) {
 			size_t w = text_width(g->cells[r * g->columns + c]);
 
 			width[c] = w > width[c] ? w : width[c];
@@ -122,9 +122,9 @@ static const char *kind_name(enum bcrawl_kind kind)
 
 int lists_metrics(FILE *f)
 {
-	static const char *const headings[] = { "Metric", "Set",    "Kind",   "Unit",
-		                                "Labels", "Source", "Meaning" };
-	struct grid g = { .columns = COLUMNS_MAX };
+	static const char *const headings[] = { "Metric", "Set",    "Kind",    "Unit",
+		                                "Labels", "Source", "Meaning", "Trap" };
+	struct grid g = { .columns = COLUMNS_MAX, .padded = 6 };
 	const struct bcrawl_metric *m;
 
 	add_headings(&g, headings);
@@ -140,6 +140,7 @@ int lists_metrics(FILE *f)
 		add_code(row[4], m->labels);
 		add(row[5], m->source);
 		add(row[6], m->help);
+		add(row[7], m->trap);
 	}
 	return print_and_free(&g, f);
 }
@@ -194,7 +195,7 @@ int lists_options(FILE *f)
 {
 	static const char *const headings[] = { "Option",  "collectd.conf", "Environment",
 		                                "Default", "Values",        "Meaning" };
-	struct grid g = { .columns = sizeof(headings) / sizeof(headings[0]) };
+	struct grid g = { .columns = sizeof(headings) / sizeof(headings[0]), .padded = 5 };
 	const struct bcrawl_option *o;
 
 	add_headings(&g, headings);
