@@ -58,7 +58,7 @@ install_packages() {
 	ensure_packages gcc g++ libc6-dev binutils meson ninja-build pkgconf python3 ca-certificates \
 		'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev libcmocka-dev \
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
-		valgrind pmccabe
+		valgrind pmccabe openssl man-db
 }
 
 # Prometheus is unpacked, not installed: its package starts a server that listens on all addresses.

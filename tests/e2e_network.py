@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""telegraf-balena --once on the ways to a server that there are: TLS with a CA of its own, a path and a
+port in the URL, a proxy by option and by environment. The fake API stands behind real sockets."""
+import http.client
+import http.server
+import pathlib
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+import urllib.parse
+
+import e2e_lib as lib
+
+
+class Relay(http.server.ThreadingHTTPServer):
+    """A server of a few lines that stands between: a proxy (absolute targets, CONNECT), or, with a
+    prefix, a gateway that serves the API below a path."""
+
+    def __init__(self, upstream, prefix=None):
+        self.upstream = urllib.parse.urlsplit(upstream)
+        self.prefix = prefix
+        self.seen = []  # what was asked of it: method and target
+        super().__init__(("127.0.0.1", 0), RelayHandler)
+        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self.thread.start()
+
+    @property
+    def port(self):
+        return self.server_address[1]
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+        self.thread.join()
+
+
+class RelayHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.seen.append(("GET", self.path))
+        target = self.path
+        if self.server.prefix is None:
+            target = target.removeprefix("http://" + self.server.upstream.netloc)
+        elif target.startswith(self.server.prefix + "/"):
+            target = target.removeprefix(self.server.prefix)
+        else:
+            self.send_error(404)
+            return
+        upstream = http.client.HTTPConnection(self.server.upstream.netloc, timeout=30)
+        upstream.request("GET", target, headers={
+            name: value for name, value in self.headers.items() if name.lower() not in ("host", "proxy-connection")})
+        answer = upstream.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name in ("Content-Type", "Content-Encoding"):
+            if answer.headers[name]:
+                self.send_header(name, answer.headers[name])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        upstream.close()
+
+    def do_CONNECT(self):
+        self.server.seen.append(("CONNECT", self.path))
+        host, port = self.path.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=30) as upstream:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: upstream, upstream: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [], 30)[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        self.close_connection = True
+                        return
+                    ends[end].sendall(data)
+
+
+class NetworkTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
+        cls.token_file = cls.directory / "token"
+        cls.token_file.write_text(lib.TOKEN + "\n")
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.directory, ignore_errors=True)
+
+    def api(self, *arguments):
+        api = lib.FakeApi(*arguments)
+        self.addCleanup(api.close)
+        return api
+
+    def relay(self, *arguments, **more):
+        relay = Relay(*arguments, **more)
+        self.addCleanup(relay.close)
+        return relay
+
+    def once(self, url, *arguments, env=None):
+        """(exit status, the series, what went to stderr) of one crawl."""
+        run = subprocess.run([lib.execd_path(), "--once", "--format", "prometheus", "--api-url", url,
+                              "--token-file", self.token_file, "--start-jitter", "0", *arguments],
+                             capture_output=True, timeout=120, env=env or {}, check=False)
+        self.assertNotIn(lib.TOKEN, run.stderr.decode())
+        return run.returncode, lib.parse_text(run.stdout.decode()), run.stderr.decode()
+
+    def check_whole(self, result, devices=61):
+        status, series, log = result
+        self.assertEqual((status, log), (0, ""))
+        self.assertEqual(len(lib.values_of(series, "balena_device_status_code")), devices)
+
+
+class Paths(NetworkTest):
+    def test_path_and_port_in_the_url(self):
+        api = self.api()
+        relay = self.relay(api.url, prefix="/balena/api")
+        for url in ("http://127.0.0.1:%d/balena/api", "http://localhost:%d/balena/api/"):
+            with self.subTest(url=url):
+                self.check_whole(self.once(url % relay.port))
+        self.assertTrue(all(target.startswith("/balena/api/v7/") for _, target in relay.seen), relay.seen)
+
+    def test_wrong_path_is_named(self):
+        relay = self.relay(self.api().url, prefix="/balena/api")
+        status, series, log = self.once("http://127.0.0.1:%d/other" % relay.port)
+        self.assertEqual(status, 1)
+        self.assertIn("/other is no balena API", log)
+        self.assertEqual(list(lib.values_of(series, "balena_crawl_success").values()), [0])
+
+
+class Proxies(NetworkTest):
+    def test_proxy_by_option(self):
+        api = self.api()
+        relay = self.relay(api.url)
+        self.check_whole(self.once(api.url, "--proxy", "http://127.0.0.1:%d" % relay.port))
+        self.assertGreater(len(relay.seen), 2)
+        self.assertTrue(all(target.startswith(api.url + "/v7/") for _, target in relay.seen), relay.seen)
+
+    def test_proxy_by_environment(self):
+        api = self.api()
+        relay = self.relay(api.url)
+        env = {"http_proxy": "http://127.0.0.1:%d" % relay.port}
+        self.check_whole(self.once(api.url, env=env))
+        self.assertGreater(len(relay.seen), 2)
+        before = len(relay.seen)
+        self.check_whole(self.once(api.url, env={**env, "no_proxy": "127.0.0.1"}))
+        self.check_whole(self.once(api.url, "--proxy", "none", env=env))
+        self.assertEqual(len(relay.seen), before)
+
+    def test_option_wins_over_environment(self):
+        api = self.api()
+        relay = self.relay(api.url)
+        self.check_whole(self.once(api.url, "--proxy", "http://127.0.0.1:%d" % relay.port,
+                                   env={"http_proxy": "http://127.0.0.1:1"}))
+        self.assertGreater(len(relay.seen), 2)
+
+    def test_proxy_that_is_not_there(self):
+        status, series, log = self.once(self.api().url, "--proxy", "http://127.0.0.1:%d" % lib.free_port())
+        self.assertEqual(status, 1)
+        self.assertIn("cannot reach", log)
+        self.assertEqual(list(lib.values_of(series, "balena_crawl_success").values()), [0])
+
+
+class Tls(NetworkTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not lib.find("openssl"):
+            raise unittest.SkipTest("openssl is not installed")
+        cls.certificate, cls.key = cls.directory / "cert.pem", cls.directory / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-days", "30", "-subj", "/CN=openbalena test", "-keyout", cls.key, "-out",
+                        cls.certificate, "-addext", "subjectAltName=IP:127.0.0.1"],
+                       check=True, capture_output=True, timeout=60)
+
+    def tls_api(self):
+        return self.api("--tls", self.certificate, self.key)
+
+    def url(self, api, host="127.0.0.1"):
+        return "https://%s:%d" % (host, urllib.parse.urlsplit(api.url).port)
+
+    def test_a_ca_of_its_own(self):
+        api = self.tls_api()
+        self.check_whole(self.once(self.url(api), "--ca-file", str(self.certificate)))
+
+    def test_refused_without_it(self):
+        api = self.tls_api()
+        status, series, log = self.once(self.url(api))
+        self.assertEqual(status, 1)
+        self.assertRegex(log, "(?i)certificate")
+        self.assertNotIn("balena_device_up", {name for name, labels in series})
+        self.assertNotIn("/v7/", api.log())  # the token was told to nobody
+
+    def test_refused_for_another_name(self):
+        api = self.tls_api()
+        status, _, log = self.once(self.url(api, "localhost"), "--ca-file", str(self.certificate))
+        self.assertEqual(status, 1)
+        self.assertRegex(log, "(?i)certificate|host")
+        self.assertNotIn("/v7/", api.log())
+
+    def test_through_a_proxy(self):
+        api = self.tls_api()
+        relay = self.relay(self.url(api))
+        for arguments, env in ((["--proxy", "http://127.0.0.1:%d" % relay.port], {}),
+                               ([], {"https_proxy": "http://127.0.0.1:%d" % relay.port})):
+            with self.subTest(env=env):
+                before = len(relay.seen)
+                self.check_whole(self.once(self.url(api), "--ca-file", str(self.certificate), *arguments, env=env))
+                self.assertGreater(len(relay.seen), before)
+        self.assertEqual({method for method, _ in relay.seen}, {"CONNECT"})
+
+
+if __name__ == "__main__":
+    lib.main()
