@@ -64,6 +64,7 @@ struct account {
 	int64_t crawl_ms; /* time of the current crawl as its samples say it */
 	int64_t time_ms;  /* and as collectd is told: it never goes back */
 	struct skipped skipped;
+	unsigned long cut; /* values of the current crawl whose names were cut */
 	bool skipped_said;
 };
 
@@ -125,6 +126,7 @@ static void report_skipped(struct account *a)
 		a->skipped_said = true;
 	}
 	a->skipped = (struct skipped){0};
+	a->cut = 0;
 }
 
 /* collectd refuses a value that is not younger than the one before, and a clock may be set back. */
@@ -149,8 +151,8 @@ static int ds_type(const struct bcrawl_metric *m)
 
 /* The one place where a value becomes collectd's: the value lists of 5.x. For collectd 6, whose
  * metric families have labels and help texts, this is the function to write again. */
-static void emit(const struct account *a, const struct balena_id *id, const char *type,
-		 value_t value)
+static int emit(const struct account *a, const struct balena_id *id, const char *type,
+		value_t value)
 {
 	value_list_t vl = VALUE_LIST_INIT;
 
@@ -163,8 +165,7 @@ static void emit(const struct account *a, const struct balena_id *id, const char
 	snprintf(vl.plugin_instance, sizeof(vl.plugin_instance), "%s", id->plugin_instance);
 	snprintf(vl.type, sizeof(vl.type), "%s", type);
 	snprintf(vl.type_instance, sizeof(vl.type_instance), "%s", id->type_instance);
-	/* What it returns is already in the log. */
-	plugin_dispatch_values(&vl);
+	return plugin_dispatch_values(&vl);
 }
 
 static void emit_value(struct account *a, const struct balena_id *id, const struct bcrawl_value *v)
@@ -185,7 +186,8 @@ static void emit_value(struct account *a, const struct balena_id *id, const stru
 		value.derive = (derive_t)v->value;
 	else
 		value.gauge = v->value;
-	emit(a, id, type, value);
+	if (emit(a, id, type, value))
+		skip(a, v->metric, "collectd refuses it, and says why");
 }
 
 /* Never ends a crawl: what can't be shown is skipped and counted. */
@@ -196,6 +198,8 @@ static int on_sample(void *user, const struct bcrawl_sample *s)
 	const char *why = balena_map_record(s, &id);
 
 	keep_time_rising(a, s->time_ms);
+	if (!why && id.cut)
+		a->cut += s->value_count;
 	for (size_t i = 0; i < s->value_count; i++) {
 		if (why)
 			skip(a, s->values[i].metric, why);
@@ -220,6 +224,7 @@ static void on_host(void *user, struct bcrawl_host *h)
 	const struct account *a = user;
 
 	h->withheld_values = a->skipped.count;
+	h->shortened_values = a->cut;
 }
 
 /* ---- the crawl thread --------------------------------------------------------------------- */

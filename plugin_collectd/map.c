@@ -98,10 +98,11 @@ static uint32_t hash(const char *s)
 
 /* Writes valid UTF-8 as a name: no '/', at most 127 bytes. The hash is of the text as it came, so
  * it tells apart what the replacement would merge. */
-static void fit(char out[BALENA_NAME_SIZE], const char *s, char slash)
+static void fit(char out[BALENA_NAME_SIZE], const char *s, char slash, bool *cut)
 {
 	size_t len = strlen(s);
 
+	*cut |= len >= BALENA_NAME_SIZE;
 	if (len < BALENA_NAME_SIZE) {
 		memcpy(out, s, len + 1);
 	} else {
@@ -142,7 +143,7 @@ static const char *map_host(const struct bcrawl_sample *s, struct balena_id *id)
 	}
 	if (!device || !*device)
 		return "the record names no device";
-	fit(id->host, device, '_');
+	fit(id->host, device, '_', &id->cut);
 	return NULL;
 }
 
@@ -171,7 +172,7 @@ static const char *map_plugin_instance(const struct bcrawl_sample *s, struct bal
 	}
 	if (t.overflow)
 		return "the record's labels are too long";
-	fit(id->plugin_instance, t.s, ':');
+	fit(id->plugin_instance, t.s, ':', &id->cut);
 	return NULL;
 }
 
@@ -190,7 +191,7 @@ static const char *map_type_instance(const struct bcrawl_sample *s, struct balen
 	}
 	if (t.overflow)
 		return "the record's labels are too long";
-	fit(id->type_instance, name ? name : t.s, '_');
+	fit(id->type_instance, name ? name : t.s, '_', &id->cut);
 	return NULL;
 }
 
@@ -198,6 +199,7 @@ const char *balena_map_record(const struct bcrawl_sample *s, struct balena_id *i
 {
 	const char *why;
 
+	id->cut = false;
 	for (size_t i = 0; i < s->label_count; i++) {
 		if (!utf8_ok(s->labels[i].value))
 			return "a label is not UTF-8";

@@ -10,6 +10,8 @@
 
 #include "balenacrawl.h"
 
+#include <stdbool.h>
+
 /* The plugin field of every value, the name of the module and of its configuration block. */
 #define BALENA_PLUGIN "balena"
 
@@ -21,6 +23,7 @@ struct balena_id {
 	char host[BALENA_NAME_SIZE];            /* "": the daemon's own */
 	char plugin_instance[BALENA_NAME_SIZE]; /* never empty */
 	char type_instance[BALENA_NAME_SIZE];   /* may be empty */
+	bool cut;                               /* one of them was longer */
 };
 
 /* The identity that all values of a record share.

@@ -82,8 +82,10 @@ static bool put_tags(struct influx *in, size_t limit)
 
 		/* A backslash inside stays as it is, the last one would escape the delimiter.
 		 * Telegraf's own writer strips it too. */
-		while (n > 0 && l->value[n - 1] == '\\')
+		while (n > 0 && l->value[n - 1] == '\\') {
 			n--;
+			in->cut = true;
+		}
 		/* An empty tag value loses the whole line. */
 		if (n == 0)
 			continue;
@@ -125,6 +127,8 @@ void influx_begin(struct influx *in, const struct bcrawl_sample *sample)
 	in->sample = sample;
 	in->next = 0;
 	in->dropped = 0;
+	in->shortened = 0;
+	in->cut = false;
 	in->len = 0;
 }
 
@@ -162,5 +166,7 @@ int influx_next(struct influx *in)
 		in->len += tail_len;
 		return 1;
 	}
+	if (in->cut)
+		in->shortened = s->value_count - in->dropped;
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "balenacrawl.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* PIPE_BUF on Linux: a longer line could reach the reader in two halves. */
@@ -20,6 +21,8 @@ struct influx {
 	const struct bcrawl_sample *sample;
 	size_t next;                /* the value that comes next */
 	unsigned long dropped;      /* values that fit into no line or are no number */
+	unsigned long shortened;    /* values whose labels lost something */
+	bool cut;                   /* a label ends in what cannot be written */
 	size_t len;                 /* of line, newline included */
 	char line[INFLUX_LINE_MAX]; /* not terminated */
 };
@@ -27,7 +30,8 @@ struct influx {
 /* Begins a walk; sample must live as long as it lasts. */
 void influx_begin(struct influx *in, const struct bcrawl_sample *sample);
 
-/* 1: the next line is in in->line and in->len. 0: there is none; in->dropped is final. */
+/* 1: the next line is in in->line and in->len. 0: there is none; in->dropped and in->shortened are
+ * final. */
 int influx_next(struct influx *in);
 
 #endif

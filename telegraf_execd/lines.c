@@ -7,7 +7,7 @@ void lines_init(struct lines *lines, struct out *out, struct log *log)
 {
 	lines->out = out;
 	lines->log = log;
-	lines->dropped = 0;
+	lines->dropped = lines->shortened = 0;
 }
 
 int lines_sample(struct lines *lines, const struct bcrawl_sample *s)
@@ -24,5 +24,6 @@ int lines_sample(struct lines *lines, const struct bcrawl_sample *s)
 		         "dropped; said once",
 		         s->values[0].metric->name, INFLUX_LINE_MAX);
 	lines->dropped += in->dropped;
+	lines->shortened += in->shortened;
 	return 0;
 }

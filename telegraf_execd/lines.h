@@ -12,6 +12,7 @@ struct lines {
 	struct out *out;
 	struct log *log;
 	unsigned long dropped; /* values that fit into no line, since the start */
+	unsigned long shortened; /* values whose labels lost something, since the start */
 	struct influx influx;
 };
 

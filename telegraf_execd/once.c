@@ -111,6 +111,7 @@ static void on_host(void *user, struct bcrawl_host *h)
 	const struct once *o = user;
 
 	h->withheld_values = o->lines.dropped;
+	h->shortened_values = o->lines.shortened;
 }
 
 static int run(struct once *o, struct bcrawl *crawler)

@@ -30,7 +30,7 @@ struct stream {
 	struct out out;
 	struct lines lines;
 	double min_interval;
-	unsigned long dropped_before; /* values, when the crawl began */
+	unsigned long dropped_before, shortened_before; /* values, when the crawl began */
 	unsigned long ignored_told;   /* triggers, to the crawl before */
 	bool leaving;
 };
@@ -125,6 +125,7 @@ static void on_host(void *user, struct bcrawl_host *h)
 	struct stream *s = user;
 
 	h->withheld_values = s->lines.dropped - s->dropped_before;
+	h->shortened_values = s->lines.shortened - s->shortened_before;
 	h->ignored_triggers = s->pace.ignored - s->ignored_told;
 	s->ignored_told = s->pace.ignored;
 }
@@ -136,6 +137,7 @@ static void crawl(struct stream *s)
 	};
 
 	s->dropped_before = s->lines.dropped;
+	s->shortened_before = s->lines.shortened;
 	pace_crawl_begins(&s->pace, monotonic_ms());
 	/* The crawler has said in the log what there is to say about a failure. */
 	(void)bcrawl_run(s->crawler, &sink, s, NULL);

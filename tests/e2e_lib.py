@@ -104,7 +104,11 @@ def main(*needs):
         sys.exit(77)
     # A test that is ended from outside takes its agents with it.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    unittest.main(testRunner=Runner, module="__main__")
+    result = unittest.main(testRunner=Runner, module="__main__", exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    # What ran nothing has shown nothing: Meson's skip.
+    sys.exit(77 if result.testsRun == len(result.skipped) else 0)
 
 
 # ---- waiting and HTTP ------------------------------------------------------------------------
@@ -699,8 +703,8 @@ def by_text(texts, top, target=None):
     return parts
 
 
-def update_word(row):
-    if connection(row) != "connected":
+def update_word(row, keep=False):
+    if connection(row) != "connected" and not (keep and row["update_status"]):
         return "stale"
     return row["update_status"] or "none"
 
@@ -714,7 +718,7 @@ def rollout_word(row):
     return "pending" if connection(row) == "connected" else "pending_offline"
 
 
-def service_words(rows):
+def service_words(rows, keep=False):
     """{(service name, status word): devices}: every word for every service that the fleet has, but
     counted only where it is known."""
     counts = collections.Counter()
@@ -722,7 +726,7 @@ def service_words(rows):
         for service in current_installs(row):
             for word in SERVICE + ["other"]:
                 counts[service, word] += 0
-        if connection(row) == "connected":
+        if keep or connection(row) == "connected":
             for service, install in current_installs(row).items():
                 counts[service, install["status"] if install["status"] in SERVICE else "other"] += 1
     return counts
@@ -733,13 +737,14 @@ def mean_and_max(values):
     return (sum(values) / len(values), max(values)) if values else (None, None)
 
 
-def fleet_values(rows, cloud, target=None, top=TOP, services=False):
+def fleet_values(rows, cloud, target=None, top=TOP, services=False, keep=False):
     """{(name without "balena_fleet_", extra labels): value} of a fleet's sums, all sets."""
     connected = [row for row in rows if connection(row) == "connected"]
+    speaking = rows if keep else connected
     values = {
         ("devices", ()): len(rows),
         ("devices_pinned", ()): sum(row["is_pinned_on__release"] is not None for row in rows),
-        ("devices_undervolted", ()): sum(bool(row["is_undervolted"]) for row in connected),
+        ("devices_undervolted", ()): sum(bool(row["is_undervolted"]) for row in speaking),
         ("devices_without_metrics", ()): sum(row["memory_total"] is None for row in connected),
         ("crawl_success", ()): 1,
     }
@@ -750,14 +755,14 @@ def fleet_values(rows, cloud, target=None, top=TOP, services=False):
             ("cpu_usage", "ratio", lambda row: scaled(number(row, "cpu_usage"), 0.01)),
             ("memory_usage", "ratio", lambda row: ratio(row, "memory")),
             ("storage_usage", "ratio", lambda row: ratio(row, "storage"))):
-        mean, most = mean_and_max(map(reading, connected))
+        mean, most = mean_and_max(map(reading, speaking))
         values["%s_mean_%s" % (name, unit), ()] = mean
         values["%s_max_%s" % (name, unit), ()] = most
     for name, counts in (
             ("connection", by_word(rows, CONNECTION, connection, None)),
             ("status", by_word(rows, STATUS, lambda row: row["overall_status"])),
             ("heartbeat", by_word(rows, HEARTBEAT, lambda row: row["api_heartbeat_state"])),
-            ("update_status", by_word(rows, UPDATE + ["none", "stale"], update_word)),
+            ("update_status", by_word(rows, UPDATE + ["none", "stale"], lambda row: update_word(row, keep))),
             ("rollout", by_word(rows, ROLLOUT, rollout_word, None)),
             ("release", by_text([row["release"] for row in rows], top, target)),
             ("os_version", by_text([row["os_version"] for row in rows], top)),
@@ -766,7 +771,7 @@ def fleet_values(rows, cloud, target=None, top=TOP, services=False):
         for word, count in counts.items():
             values["devices_by_" + name, ((name, word),)] = count
     if services:
-        for (service, word), count in service_words(rows).items():
+        for (service, word), count in service_words(rows, keep).items():
             values["services_by_status", (("service_name", service), ("service_status", word))] = count
     return {key: value for key, value in values.items() if value is not None}
 
@@ -811,7 +816,7 @@ def expected_device_infos(rows, tags=()):
     return series
 
 
-def expected_fleets(rows, truth, top=TOP, services=False, optional=False, tags=()):
+def expected_fleets(rows, truth, top=TOP, services=False, optional=False, tags=(), keep=False):
     """{(name, labels): value} of all fleet series, the empty fleets' and the fleet-less devices' too:
     the lean set, with `services` also what detail services brings, with `optional` the rest."""
     series = {}
@@ -821,7 +826,7 @@ def expected_fleets(rows, truth, top=TOP, services=False, optional=False, tags=(
     for row in rows:
         by_slug.setdefault(row["fleet"] or "none", []).append(row)
     for slug, of_slug in by_slug.items():
-        sums = fleet_values(of_slug, truth["cloud"], targets.get(slug), top, services)
+        sums = fleet_values(of_slug, truth["cloud"], targets.get(slug), top, services, keep)
         for (name, extra), value in sums.items():
             if optional or name not in FLEET_OPTIONAL:
                 series["balena_fleet_" + name, of_fleet(slug, **dict(extra))] = value

@@ -137,11 +137,14 @@ class Paths(NetworkTest):
         self.assertEqual(list(lib.values_of(series, "balena_crawl_success").values()), [0])
 
 
+PLAIN = ("--allow-http", "true")  # else no proxy may see what is sent
+
+
 class Proxies(NetworkTest):
     def test_proxy_by_option(self):
         api = self.api()
         relay = self.relay(api.url)
-        self.check_whole(self.once(api.url, "--proxy", "http://127.0.0.1:%d" % relay.port))
+        self.check_whole(self.once(api.url, *PLAIN, "--proxy", "http://127.0.0.1:%d" % relay.port))
         self.assertGreater(len(relay.seen), 2)
         self.assertTrue(all(target.startswith(api.url + "/v7/") for _, target in relay.seen), relay.seen)
 
@@ -149,22 +152,33 @@ class Proxies(NetworkTest):
         api = self.api()
         relay = self.relay(api.url)
         env = {"http_proxy": "http://127.0.0.1:%d" % relay.port}
-        self.check_whole(self.once(api.url, env=env))
+        self.check_whole(self.once(api.url, *PLAIN, env=env))
         self.assertGreater(len(relay.seen), 2)
         before = len(relay.seen)
-        self.check_whole(self.once(api.url, env={**env, "no_proxy": "127.0.0.1"}))
-        self.check_whole(self.once(api.url, "--proxy", "none", env=env))
+        self.check_whole(self.once(api.url, *PLAIN, env={**env, "no_proxy": "127.0.0.1"}))
+        self.check_whole(self.once(api.url, *PLAIN, "--proxy", "none", env=env))
         self.assertEqual(len(relay.seen), before)
+
+    def test_token_in_plain_text_is_for_this_machine_alone(self):
+        # A loopback host needs no permission for plain http: then no proxy may come between.
+        api = self.api()
+        relay = self.relay(api.url)
+        proxy = "http://127.0.0.1:%d" % relay.port
+        self.check_whole(self.once(api.url, env={"http_proxy": proxy, "all_proxy": proxy}))
+        status, series, log = self.once(api.url, "--proxy", proxy)
+        self.assertNotEqual(status, 0)
+        self.assertIn("show the token to the proxy", log)
+        self.assertEqual((relay.seen, series), ([], {}))
 
     def test_option_wins_over_environment(self):
         api = self.api()
         relay = self.relay(api.url)
-        self.check_whole(self.once(api.url, "--proxy", "http://127.0.0.1:%d" % relay.port,
-                                   env={"http_proxy": "http://127.0.0.1:1"}))
+        self.check_whole(self.once(api.url, *PLAIN, "--proxy", "http://127.0.0.1:%d" % relay.port,
+                                   env={"http_proxy": "http://127.0.0.1:1", "no_proxy": "127.0.0.1"}))
         self.assertGreater(len(relay.seen), 2)
 
     def test_proxy_that_is_not_there(self):
-        status, series, log = self.once(self.api().url, "--proxy", "http://127.0.0.1:%d" % lib.free_port())
+        status, series, log = self.once(self.api().url, *PLAIN, "--proxy", "http://127.0.0.1:%d" % lib.free_port())
         self.assertEqual(status, 1)
         self.assertIn("cannot reach", log)
         self.assertEqual(list(lib.values_of(series, "balena_crawl_success").values()), [0])

@@ -151,7 +151,7 @@ def everything(rows, truth, keep=False):
     """What a crawl with EVERYTHING must show about fleets and devices."""
     return {**lib.expected_devices(rows, lib.ALL, truth["cloud"], keep),
             **lib.expected_device_infos(rows, INFO_TAGS), **lib.expected_services(rows, keep=keep),
-            **lib.expected_fleets(rows, truth, services=True, optional=True, tags=INFO_TAGS)}
+            **lib.expected_fleets(rows, truth, services=True, optional=True, tags=INFO_TAGS, keep=keep)}
 
 
 class Everything(OnceTest):
@@ -186,7 +186,8 @@ class Everything(OnceTest):
         words += sum(fleet["latest_release_status"] not in lib.RELEASE + [None] for fleet in truth["fleets"])
         rejected = {**lib.rejections(rows, numbers, installs=True), "unknown_word": words, "too_long": 0}
         withheld = {"stale": lib.stale_values(rows, lib.ALL, lib.SERVICE_METRICS), "inconsistent": 0, "agent": 0,
-                    "superseded": lib.superseded_values(rows, lib.SERVICE_METRICS), "capped": 0}
+                    "superseded": lib.superseded_values(rows, lib.SERVICE_METRICS), "capped": 0,
+                    "shortened": 0}
         self.assertGreater(withheld["stale"], 0)
         for metric, counts in (("api_rejected_values_total", rejected), ("crawl_withheld_values", withheld)):
             shown = {dict(labels)["reason"]: value
@@ -241,8 +242,7 @@ class Everything(OnceTest):
         api = self.api("--cloud", "--odd", "many", **self.WORLD)
         rows, truth = api.devices(), api.truth()
         series = lib.parse_text(once(api, *EVERYTHING, "--stale-values", "keep"))
-        expected = {**lib.expected_devices(rows, lib.ALL, truth["cloud"], keep=True),
-                    **lib.expected_services(rows, keep=True)}
+        expected = everything(rows, truth, keep=True)
         self.assertGreater(len(expected), len(lib.expected_devices(rows, lib.ALL, truth["cloud"])) + 100)
         lib.compare(expected, series)
         self.assertEqual(of_crawl(series, "crawl_withheld_values", reason="stale"), 0)

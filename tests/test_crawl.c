@@ -222,7 +222,7 @@ static void check_crawl_samples(const struct env *e, int success)
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_info{account=\"default\",version=\""), 1);
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_api_requests_total{"), 8);
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_api_rejected_values_total{"), 4);
-	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_withheld_values{"), 5);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_withheld_values{"), 6);
 	CHECK_NUM(e->name, value(e, WITHHELD("agent")), 0);
 	CHECK_NUM(e->name, value(e, CRAWL("ignored_triggers")), 0);
 	CHECK_NUM(e->name, value(e, "balena_shard_moves_total{account=\"default\"}"), 0);
@@ -2085,11 +2085,11 @@ static void test_organizations(void **state)
 		{ "settings add up", { "organization", "zoo", "organization", "acme" }, "in%20(1,2)", false, 0, NULL },
 		{ "both kinds", { "organization", "ac*", "fleet", "*/c" }, "in%20(3)", false, 0, NULL },
 		{ "that of no fleet", { "organization", "none zoo" }, "in%20(2)", true, 0, NULL },
-		{ "one that is not there", { "organization", "zoo nobody" }, "in%20(2)", false, 1, "nobody" },
+		{ "one that is not there", { "organization", "zoo nobody" }, "in%20(2)", false, 1, "organization nobody" },
 		{ "all kinds, in their order",
 		  { "fleet", "zoo/* f/1", "exclude-fleet", "f/2", "organization", "zoo o1", "exclude-organization", "o2,o3" },
-		  "in%20(2)", false, 5, "f/1, f/2, o1, o2, o3" },
-		{ "a slug is no handle", { "organization", "zoo zoo/b" }, "in%20(2)", false, 1, "zoo/b" },
+		  "in%20(2)", false, 5, "fleet f/1, exclude-fleet f/2, organization o1, exclude-organization o2, exclude-organization o3" },
+		{ "a slug is no handle", { "organization", "zoo zoo/b" }, "in%20(2)", false, 1, "organization zoo/b" },
 	};
 
 	(void)state;
@@ -2130,11 +2130,11 @@ static void test_unmatched_changes(void **state)
 	e.world.fleet_count = 2;
 	assert_int_equal(run(&e), 0);
 	assert_int_equal(e.log_lines, 1);
-	CHECK("one", strstr(e.log[0], ": acorn/*") != NULL);
+	CHECK("one", strstr(e.log[0], ": fleet acorn/*") != NULL);
 	e.world.fleet_count = 1;
 	assert_int_equal(run(&e), 0);
 	assert_int_equal(e.log_lines, 2);
-	CHECK("two", strstr(e.log[1], ": zoo/*, acorn/*") != NULL);
+	CHECK("two", strstr(e.log[1], ": fleet zoo/*, fleet acorn/*") != NULL);
 	CHECK_NUM("two", value(&e, CRAWL("unmatched_patterns")), 2);
 	/* Where there is no fleet at all, that is the trouble. */
 	e.world.fleet_count = 0;
@@ -2506,13 +2506,15 @@ static void test_host(void **state)
 
 	(void)state;
 	env_init(&e, "host", NULL);
-	e.sink.host = (struct bcrawl_host){ .withheld_values = 7, .ignored_triggers = 3 };
+	e.sink.host = (struct bcrawl_host){ .withheld_values = 7, .shortened_values = 5,
+		                            .ignored_triggers = 3 };
 	assert_int_equal(run(&e), 0);
 	CHECK_NUM("agent", value(&e, WITHHELD("agent")), 7);
+	CHECK_NUM("shortened", value(&e, WITHHELD("shortened")), 5);
 	CHECK_NUM("triggers", value(&e, CRAWL("ignored_triggers")), 3);
 	assert_int_equal(e.sink.hosts, 1);
 	/* Asked when all but the crawl's own records have come. */
-	assert_int_equal(e.sink.records - e.sink.records_at_host, 1 + 1 + 8 + 5 + 4);
+	assert_int_equal(e.sink.records - e.sink.records_at_host, 1 + 1 + 8 + 6 + 4);
 	/* Of this crawl alone. */
 	e.sink.host = (struct bcrawl_host){ .withheld_values = 1 };
 	assert_int_equal(run(&e), 0);
@@ -2605,12 +2607,17 @@ static void test_max_series(void **state)
 		CHECK_INT("log", e.log_lines, 1);
 		CHECK(e.log[0], strstr(e.log[0], "only fleets are crawled") && strstr(e.log[0], limit));
 	}
-	/* One device less: all detail again, and that is said. */
+	/* Just below the limit it stays so: it must not come and go with a device. */
 	e.world.device_count = 5;
+	assert_int_equal(run(&e), 0);
+	CHECK_NUM("at the edge", value(&e, CRAWL("detail_reduced")), 1);
+	CHECK_INT("log", e.log_lines, 1);
+	/* Two fleets less: all detail again, and that is said. */
+	e.world.fleet_count = 1;
 	fake_forget(&e.net);
 	assert_int_equal(run(&e), 0);
 	CHECK_NUM("not reduced", value(&e, CRAWL("detail_reduced")), 0);
-	CHECK_INT("devices", fake_sink_count(&e.sink, "balena_device_up"), 5);
+	CHECK_INT("devices", fake_sink_count(&e.sink, "balena_device_up"), 3);
 	CHECK_INT("log", e.log_lines, 2);
 	CHECK(e.log[1], strstr(e.log[1], "all detail again") != NULL);
 	/* What only the counts needed is not asked of devices. */
@@ -2619,6 +2626,7 @@ static void test_max_series(void **state)
 	CHECK_INT("log", e.log_lines, 2);
 	/* And it can come again. */
 	e.world.device_count = LEN(small_devices);
+	e.world.fleet_count = LEN(small_fleets);
 	assert_int_equal(run(&e), 0);
 	CHECK_NUM("reduced", value(&e, CRAWL("detail_reduced")), 1);
 	CHECK_INT("log", e.log_lines, 3);

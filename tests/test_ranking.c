@@ -254,20 +254,33 @@ static void test_names_are_bounded(void **state)
 
 	(void)state;
 	env_init(&e, 2);
-	for (int i = 0; i < 100; i++) {
+	/* New values in each crawl, and never a whole one: what this ranking has no more is gone, and
+	 * what another had, which was not made since, is there. */
+	bci_ranking_free(&e.r);
+	add_all(&e, "x2 y1");
+	assert_int_equal(bci_ranking_choose(&e.r, KEY + 1, NULL, &e.naming), 0);
+	assert_int_equal(bci_names_turn(&e.last, &e.now, true), 0);
+	for (int i = 0; i < 1000; i++) {
+		char values[64];
+
+		snprintf(values, sizeof(values), "a%c%c3 b%c%c2 c1", 'a' + i / 26 % 26, 'a' + i % 26,
+		         'a' + i / 26 % 26, 'a' + i % 26);
 		bci_ranking_free(&e.r);
-		add_all(&e, "a3 b2 c1");
+		add_all(&e, values);
 		assert_int_equal(bci_ranking_choose(&e.r, KEY, NULL, &e.naming), 0);
-		assert_int_equal(bci_names_turn(&e.last, &e.now, i % 2), 0);
-		assert_int_equal(e.last.n, 2);
+		assert_int_equal(bci_names_turn(&e.last, &e.now, false), 0);
+		assert_in_range(e.last.n, 4, 5);
 	}
+	bci_ranking_free(&e.r);
+	assert_int_equal(bci_names_turn(&e.last, &e.now, true), 0);
+	assert_int_equal(e.last.n, 0);
 	env_fini(&e);
 }
 
 /* A value as a label may hold it: what has no name of its own must not take another's. */
 static void test_odd_values(void **state)
 {
-	static char longest[BCI_LABEL_VALUE_MAX + 9], cut[BCI_LABEL_VALUE_MAX + 1];
+	static char longest[BCI_RANKED_BYTES_MAX + 9], cut[BCI_RANKED_BYTES_MAX + 1];
 	const struct {
 		const char *name, *values[3];
 		const char *want_value; /* NULL: none is named */
@@ -283,8 +296,9 @@ static void test_odd_values(void **state)
 		{ "the label, afterwards", { "a\nb", "a b" }, "a b", 2, 0, 0 },
 		{ "no UTF-8", { "a\xff", "a\xfe" }, "a\xef\xbf\xbd", 2, 0, 0 },
 		{ "UTF-8", { "\xc3\xbc", "\xc3\xbc" }, "\xc3\xbc", 2, 0, 0 },
-		{ "too long is cut", { longest }, cut, 1, 0, 0 },
-		{ "too long, and the same", { longest, longest }, cut, 2, 0, 0 },
+		{ "the longest there is", { cut }, cut, 1, 0, 0 },
+		{ "too long has no name", { longest }, NULL, 0, 1, 0 },
+		{ "nor takes that of its beginning", { cut, longest }, cut, 1, 1, 0 },
 	};
 
 	(void)state;
@@ -334,6 +348,21 @@ static void test_too_many(void **state)
 	}
 	assert_int_equal(named, 4);
 	assert_int_equal(sum + e.r.other + e.r.none, 2 * (BCI_RANKING_MAX + MORE));
+	env_fini(&e);
+	/* One that was reserved is, however many come before it. */
+	env_init(&e, 3);
+	assert_int_equal(bci_ranking_reserve(&e.r, "target"), 0);
+	for (int i = 0; i < BCI_RANKING_MAX + MORE; i++) {
+		snprintf(value, sizeof(value), "v%05d", i);
+		assert_int_equal(bci_ranking_add(&e.r, value), 0);
+	}
+	for (int i = 0; i < 7; i++)
+		assert_int_equal(bci_ranking_add(&e.r, "target"), 0);
+	assert_int_equal(bci_ranking_choose(&e.r, KEY, "target", &e.naming), 0);
+	assert_string_equal(e.r.rows[0].value, "target");
+	assert_int_equal(e.r.rows[0].n, 7);
+	assert_true(e.r.rows[0].named);
+	assert_int_equal(e.r.other, BCI_RANKING_MAX + MORE - 2);
 	env_fini(&e);
 }
 

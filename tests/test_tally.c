@@ -552,7 +552,9 @@ static void test_keep_stale(void **state)
 		assert_int_equal(bci_tally_add(&e.fleet.tally, &d), 0);
 	}
 	assert_int_equal(bci_tally_emit(&e.fleet, UINT64_MAX, &e.naming, &e.out, &e.record), 0);
-	CHECK_NUM("stale", value(&e, "fleet_devices_by_update_status", ",update_status=\"stale\""), 0);
+	/* Only the device that never said anything: it is not connected, so that is no "none". */
+	CHECK_NUM("stale", value(&e, "fleet_devices_by_update_status", ",update_status=\"stale\""), 1);
+	CHECK_NUM("without metrics", value(&e, "fleet_devices_without_metrics", ""), 1);
 	CHECK_NUM("rejected", value(&e, "fleet_devices_by_update_status", ",update_status=\"rejected\""), 1);
 	CHECK_NUM("undervolted", value(&e, "fleet_devices_undervolted", ""), 3);
 	CHECK_NUM("temperature", value(&e, "fleet_cpu_temperature_max_celsius", ""), 99);

@@ -235,6 +235,7 @@ struct bcrawl_summary {
 struct bcrawl_host {
 	size_t        size;
 	unsigned long withheld_values;  /* of this crawl, that the agent could not take */
+	unsigned long shortened_values; /* of this crawl, whose labels it had to cut */
 	unsigned long ignored_triggers; /* since the last crawl, that came too soon */
 };
 

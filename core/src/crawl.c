@@ -277,6 +277,7 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 		.base_url = bci_config_text(c->cfg, BCI_OPT_API_URL),
 		.ca_file = bci_config_text(c->cfg, BCI_OPT_CA_FILE),
 		.proxy = bci_config_text(c->cfg, BCI_OPT_PROXY),
+		.direct = bci_config_is_direct(c->cfg),
 	};
 	char *token;
 	int rc = bci_config_token(c->cfg, &token, err);
@@ -336,6 +337,9 @@ static void tell_unknown(struct bcrawl *c)
 			"the API says \"%s\" for %s, which this version does not know: it counts "
 			"as other",
 			u->word, u->field);
+		if (c->said.unknown + 1 == ARRAY_LEN(c->stats.unknown))
+			bci_say(c, BCRAWL_LOG_WARNING,
+				"further unknown words are only counted, not said");
 	}
 }
 
@@ -354,6 +358,9 @@ static void end_crawl(struct bcrawl *c, int rc)
 		.duration_s = (double)(bci_clock_mono(&c->clock) - c->last_start_mono) / 1000,
 	};
 
+	if (c->devices > 0 && c->out.records[BCRAWL_SCOPE_SERVICE] > 0)
+		c->services_seen =
+			(double)c->out.records[BCRAWL_SCOPE_SERVICE] / (double)c->devices;
 	/* Where fleets were only counted nothing was ranked. Out of memory costs only names. */
 	if (c->listed && bci_names_turn(&c->names_last, &c->names,
 	                                sum.complete && c->detail != BCI_DETAIL_FLEETS))

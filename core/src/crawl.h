@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a crawler is made of; for the files that together are one: crawl.c, fetch.c, server.c,
- * report.c. */
+ * scope.c, walk.c, report.c. */
 #ifndef BCI_CRAWL_H
 #define BCI_CRAWL_H
 
@@ -67,6 +67,7 @@ struct bcrawl {
 	int64_t last_start_wall, last_start_mono, distance_ms;
 	double  last_success_s; /* 0: none yet */
 	int64_t orphans_seen;
+	double  services_seen;  /* a device, in the last crawl that read any; 0: none did */
 	bool    had_fleets;
 	struct bci_said said;
 	struct bci_names names_last;

@@ -169,9 +169,12 @@ static enum bci_connection decide_connection(const struct bci_device *d)
 {
 	if (is_word(d, BCI_F_STATUS, "inactive"))
 		return BCI_INACTIVE;
-	if (has_vpn(d) || is_word(d, BCI_F_HEARTBEAT, "online") || is_word(d, BCI_F_HEARTBEAT, "timeout"))
+	if (has_vpn(d) || is_word(d, BCI_F_HEARTBEAT, "online") ||
+	    is_word(d, BCI_F_HEARTBEAT, "timeout"))
 		return BCI_CONNECTED;
-	if (is_word(d, BCI_F_HEARTBEAT, "unknown") && !has(d, BCI_F_LAST_CONNECTIVITY))
+	/* An event that we cannot read is an event. */
+	if (is_word(d, BCI_F_HEARTBEAT, "unknown") &&
+	    !((d->has | d->wrong) & BCI_BIT(BCI_F_LAST_CONNECTIVITY)))
 		return BCI_NEVER;
 	return BCI_DISCONNECTED;
 }

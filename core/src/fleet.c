@@ -59,11 +59,8 @@ static bool copy_text(const struct json_object *o, const char *name, char **out,
                       struct bci_stats *stats)
 {
 	const char *text = NULL;
-	enum bci_json rc = o ? bci_json_text(o, name, &text) : BCI_JSON_ABSENT;
 
-	if (rc == BCI_JSON_TYPE)
-		stats->rejected[BCI_REJECT_TYPE]++;
-	if (rc != BCI_JSON_OK)
+	if (!o || bci_stats_judge(stats, bci_json_text(o, name, &text)) != BCI_JSON_OK)
 		return true;
 	*out = strndup(text, BCI_TEXT_MAX);
 	return *out;
@@ -78,9 +75,9 @@ static bool read_target(struct bci_fleet *f, const struct json_object *o, struct
 	f->target_created = NAN;
 	if (!row)
 		return true;
-	if (bci_json_id(row, "id", &f->target_id) != BCI_JSON_OK)
+	if (bci_stats_judge(stats, bci_json_id(row, "id", &f->target_id)) != BCI_JSON_OK)
 		f->target_id = 0;
-	if (bci_json_text(row, "created_at", &date) == BCI_JSON_OK &&
+	if (bci_stats_judge(stats, bci_json_text(row, "created_at", &date)) == BCI_JSON_OK &&
 	    !bci_date_parse(date, &f->target_created)) {
 		f->target_created = NAN;
 		stats->rejected[BCI_REJECT_TYPE]++;
@@ -97,7 +94,7 @@ static int read_latest(const struct json_object *o, struct bci_stats *stats)
 	const char *text;
 	size_t code;
 
-	if (!row || bci_json_text(row, "status", &text) != BCI_JSON_OK)
+	if (!row || bci_stats_judge(stats, bci_json_text(row, "status", &text)) != BCI_JSON_OK)
 		return -1;
 	code = bci_word_code(bci_release_words, text);
 	if (code == 0)
@@ -111,7 +108,8 @@ static bool read_row(struct bci_fleet *f, const struct json_object *o, const str
 	bool tracks;
 
 	f->tracks_latest = -1;
-	if (bci_json_bool(o, "should_track_latest_release", &tracks) == BCI_JSON_OK)
+	if (bci_stats_judge(stats, bci_json_bool(o, "should_track_latest_release", &tracks)) ==
+	    BCI_JSON_OK)
 		f->tracks_latest = tracks;
 	f->latest_status = read_latest(o, stats);
 	for (size_t i = 0; i < ARRAY_LEN(f->counted); i++)
@@ -185,7 +183,8 @@ bool bci_selection_holds(const struct bci_selection *s, const struct bci_fleet *
 	char room[BCI_TEXT_MAX];
 	const char *organization = bci_fleet_organization(f, room);
 
-	return bci_globs_match(s->fleets, f->slug) && !bci_globs_match(s->exclude_fleets, f->slug) &&
+	return bci_globs_match(s->fleets, f->slug) &&
+	       !bci_globs_match(s->exclude_fleets, f->slug) &&
 	       bci_globs_match(s->organizations, organization) &&
 	       !bci_globs_match(s->exclude_organizations, organization);
 }

@@ -193,7 +193,9 @@ static bool setup(struct carrier *c)
 	/* A resolver that is stuck must not keep the host from ending. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 #endif
-	if (h->proxy && curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) != CURLE_OK)
+	/* A proxy that was configured is not overruled by the environment's no_proxy. */
+	if (h->proxy && (curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) != CURLE_OK ||
+			 curl_easy_setopt(e, CURLOPT_NOPROXY, "") != CURLE_OK))
 		return false;
 	if (h->ca_file[0] && curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file) != CURLE_OK)
 		return false;
@@ -380,6 +382,7 @@ bool bci_http_new(struct bci_transport *t, const struct bci_http_config *cfg,
 {
 	struct http *h = calloc(1, sizeof(*h));
 	size_t n = strlen(cfg->base_url);
+	bool proxy = *cfg->proxy || cfg->direct;
 
 	if (!h)
 		return false;
@@ -388,12 +391,12 @@ bool bci_http_new(struct bci_transport *t, const struct bci_http_config *cfg,
 	h->base_url = strndup(cfg->base_url, n);
 	h->ca_file = strdup(cfg->ca_file);
 	/* libcurl takes "" for no proxy whatever the environment says. */
-	if (*cfg->proxy)
-		h->proxy = strdup(strcmp(cfg->proxy, "none") == 0 ? "" : cfg->proxy);
+	if (proxy)
+		h->proxy = strdup(cfg->direct || strcmp(cfg->proxy, "none") == 0 ? "" : cfg->proxy);
 	h->https_only = strncasecmp(cfg->base_url, "http://", 7) != 0;
 	h->clock = clock;
 	h->multi = curl_multi_init();
-	if (!h->base_url || !h->ca_file || (*cfg->proxy && !h->proxy) || !h->multi) {
+	if (!h->base_url || !h->ca_file || (proxy && !h->proxy) || !h->multi) {
 		http_free(h);
 		return false;
 	}

@@ -24,7 +24,7 @@ enum bci_json bci_json_text(const struct json_object *o, const char *name, const
 /* A reference that is not expanded, {"__id":3}, or expanded, [{"id":3,...}]; null and [] are
  * absent. */
 enum bci_json bci_json_ref(const struct json_object *o, const char *name, int64_t *out);
-/* The i-th object of an expanded to-many reference; NULL past the end, and for what is no object. */
+/* The i-th object of an expanded to-many reference; NULL past the end, and for what is none. */
 const struct json_object *bci_json_row(const struct json_object *o, const char *name, size_t i);
 size_t bci_json_row_count(const struct json_object *o, const char *name);
 /* The object of an expanded to-one reference, NULL if there is none. */

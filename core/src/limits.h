@@ -32,6 +32,10 @@
 /* Distinct versions and the like that are counted for one fleet, the rest is "other"; 20 to 40 are
  * named. A fleet in order has a handful. */
 #define BCI_RANKING_MAX 4096
+/* A longer one is counted as "other": versions seen have up to 40. */
+#define BCI_RANKED_BYTES_MAX 256
+/* Values that keep a name from crawl to crawl while some fleets cannot be read. */
+#define BCI_NAMES_MAX (1u << 20)
 /* Services of one device, and of one fleet: compositions seen have up to some 30. */
 #define BCI_DEVICE_SERVICES_MAX 128
 #define BCI_FLEET_SERVICES_MAX 256

@@ -107,7 +107,8 @@ static const struct bci_metric catalogue[] = {
 		         "",
 		         "is_undervolted",
 		         "1 if undervoltage was seen since the last boot; only while connected.",
-		         "Stays 1 until the next boot; 0 also where the hardware cannot see it.", NULL },
+		         "Stays 1 until the next boot; 0 also where the hardware cannot see "
+		         "it.", NULL },
 		.from = BCI_FROM_FIELD, .field = BCI_F_UNDERVOLTED, .scale = 1, .reported = true,
 	},
 	[BCI_M_DEVICE_STORAGE_USED] = {
@@ -202,7 +203,8 @@ static const struct bci_metric catalogue[] = {
 		         "update_status",
 		         "Application update: 1 done, 2 downloading, 3 downloaded, 4 applying "
 		         "changes, 5 rejected, 6 aborted, 0 other; only while connected.",
-		         "Of the application, not of the OS; supervisors before 16.7.0 tell none.", NULL },
+		         "Of the application, not of the OS; supervisors before 16.7.0 tell "
+		         "none.", NULL },
 		.from = BCI_FROM_FIELD, .field = BCI_F_UPDATE_STATUS, .scale = 1, .reported = true,
 	},
 	[BCI_M_DEVICE_UPDATE_CHANGED] = {
@@ -783,14 +785,14 @@ static const struct bci_metric catalogue[] = {
 	},
 	[BCI_M_CRAWL_WITHHELD] = {
 		.pub = { "balena_crawl_withheld_values",
-		         BCRAWL_SCOPE_CRAWL, BCRAWL_GAUGE, BCRAWL_UNIT_ONE,
-		         BCRAWL_SET_LEAN, 1,
+		         BCRAWL_SCOPE_CRAWL, BCRAWL_GAUGE, BCRAWL_UNIT_ONE, BCRAWL_SET_LEAN, 1,
 		         "reason",
 		         "",
-		         "Values known and not passed on in this crawl: stale (of devices that "
-		         "are not connected), superseded (installs that a newer one replaces), "
+		         "Values known and not passed on in this crawl: stale (of devices that are "
+		         "not connected), superseded (installs that a newer one replaces), "
 		         "inconsistent (counts that do not add up), capped (above a limit), agent "
-		         "(the agent could not take them).",
+		         "(the agent could not take them); and shortened (passed on, with a label "
+		         "that the agent cut).",
 		         "With option stale-values keep none is stale.", NULL },
 	},
 	[BCI_M_CRAWL_IGNORED] = {

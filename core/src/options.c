@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The option table and everything that follows from it: finding, checking, setting, getting.
- * Nothing here switches on a key but the two checks that concern several options. */
+ * Nothing here switches on a key but the checks that concern several options. */
 #include "options.h"
 
 #include "limits.h"
@@ -18,6 +18,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NO_PROXY "none"
 
 enum type {
 	NAME,
@@ -384,7 +386,7 @@ static bool is_url(const char *text)
 	return is_host(strstr(text, "://") + 3);
 }
 
-/* Only the schemes that libcurl has everywhere, and no user: that would be a password in argv. */
+/* No user: that would be a password in argv. */
 static bool is_proxy(const char *text)
 {
 	static const char *const schemes[] = { "http://", "https://", "socks5://", "socks5h://" };
@@ -395,7 +397,7 @@ static bool is_proxy(const char *text)
 		if (strncasecmp(text, schemes[i], n) == 0)
 			return is_host(text + n) && !strchr(text + n, '/');
 	}
-	return strcmp(text, "none") == 0;
+	return strcmp(text, NO_PROXY) == 0;
 }
 
 const char *bci_list_next(const char *text, size_t *n)
@@ -424,17 +426,23 @@ static bool is_utf8(const char *text)
 	return bci_label_clean(clean, BCI_DEVICE_TAG_MAX, text) && strcmp(clean, text) == 0;
 }
 
-static bool are_tag_keys(const char *text)
+static int check_tag_keys(const char *text, struct bcrawl_error *err)
 {
+	struct bcrawl_error e = { .size = sizeof(e) };
 	struct bci_tags tags;
-	bool good = bci_tags_parse(&tags, text, NULL) == BCRAWL_OK && tags.n > 0;
+	int rc = bci_tags_parse(&tags, text, &e);
 
 	bci_tags_free(&tags);
-	return good;
+	return rc ? bci_error_set(err, rc, 0, "%s: \"%.60s\" is not allowed: %.100s; %s",
+	                          options[BCI_OPT_INFO_TAGS].pub.key, text, e.message,
+	                          options[BCI_OPT_INFO_TAGS].pub.range)
+		  : BCRAWL_OK;
 }
 
 static bool is_valid(const struct option *o, const char *text, double *number)
 {
+	size_t n;
+
 	if (has_control(text) || strlen(text) > BCI_TOKEN_MAX)
 		return false;
 	switch (o->type) {
@@ -461,7 +469,7 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 	case GLOBS:
 		return are_globs(text);
 	case TAG_KEYS:
-		return are_tag_keys(text);
+		return bci_list_next(text, &n);
 	case TAG:
 		return *text && *text != '=' && is_utf8(text);
 	}
@@ -473,6 +481,11 @@ static int refuse(const struct option *o, const char *value, struct bcrawl_error
 	if (o->pub.flags & BCRAWL_OPT_SECRET)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: the value is not allowed: %s",
 				     o->pub.key, o->pub.range);
+	/* What is before it may be a password. */
+	if ((o->type == URL || o->type == PROXY) && strchr(value, '@'))
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "%s: a user name and a password have no place in it: %s",
+		                     o->pub.key, o->pub.range);
 	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: \"%.60s\" is not allowed: %s",
 			     o->pub.key, value, o->pub.range);
 }
@@ -491,6 +504,8 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 				     key ? key : "");
 	if (!value || !is_valid(o, value, &number))
 		return refuse(o, value ? value : "", err);
+	if (o->type == TAG_KEYS && check_tag_keys(value, err))
+		return BCRAWL_E_CONFIG;
 	v = &cfg->values[o - options];
 	n = strlen(value) + 1;
 	if ((o->pub.flags & BCRAWL_OPT_MULTI) && v->text)
@@ -605,9 +620,8 @@ int bci_config_token(const struct bcrawl_config *cfg, char **token, struct bcraw
 		return read_token_file(path, token, err);
 	if (!*text)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
-				     "no API token: set %s to a file that holds one, or %s",
-				     options[BCI_OPT_TOKEN_FILE].pub.key,
-				     options[BCI_OPT_TOKEN].pub.key);
+				     "no API token: set %s to a file that holds one",
+				     options[BCI_OPT_TOKEN_FILE].pub.key);
 	*token = strdup(text);
 	return *token ? BCRAWL_OK : bci_error_nomem(err);
 }
@@ -631,23 +645,33 @@ static bool is_loopback_http(const char *url)
 	return false;
 }
 
+bool bci_config_is_direct(const struct bcrawl_config *cfg)
+{
+	return strncasecmp(bci_config_text(cfg, BCI_OPT_API_URL), "http://", 7) == 0 &&
+	       bci_config_number(cfg, BCI_OPT_ALLOW_HTTP) == 0;
+}
+
 int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *err)
 {
 	const char *url = bci_config_text(cfg, BCI_OPT_API_URL);
 	const char *ca = bci_config_text(cfg, BCI_OPT_CA_FILE);
-	struct bcrawl_error e = { .size = sizeof(e) };
-	struct bci_tags tags;
+	const char *proxy = bci_config_text(cfg, BCI_OPT_PROXY);
 	char *token = NULL;
 	FILE *f;
 	int rc;
 
-	if (strncasecmp(url, "http://", 7) == 0 &&
-	    bci_config_number(cfg, BCI_OPT_ALLOW_HTTP) == 0 && !is_loopback_http(url))
+	if (bci_config_is_direct(cfg) && !is_loopback_http(url))
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
 		                     "%s: \"%.60s\" is not allowed: plain http would show the "
 		                     "token to the "
 		                     "network; use https://, a loopback host, or %s",
 		                     options[BCI_OPT_API_URL].pub.key, url,
+		                     options[BCI_OPT_ALLOW_HTTP].pub.key);
+	if (bci_config_is_direct(cfg) && *proxy && strcmp(proxy, NO_PROXY) != 0)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "%s: \"%.60s\" is not allowed with plain http, which "
+		                     "would show the token to the proxy; use https://, %s, or %s",
+		                     options[BCI_OPT_PROXY].pub.key, proxy, NO_PROXY,
 		                     options[BCI_OPT_ALLOW_HTTP].pub.key);
 	if (*ca) {
 		f = fopen(ca, "re");
@@ -657,11 +681,9 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 		fclose(f);
 	}
 	/* Each value by itself was good; together they may be too many, or alike. */
-	rc = bci_tags_parse(&tags, bci_config_text(cfg, BCI_OPT_INFO_TAGS), &e);
-	bci_tags_free(&tags);
+	rc = check_tag_keys(bci_config_text(cfg, BCI_OPT_INFO_TAGS), err);
 	if (rc)
-		return bci_error_set(err, rc, 0, "%s: %s", options[BCI_OPT_INFO_TAGS].pub.key,
-		                     e.message);
+		return rc;
 	rc = bci_config_token(cfg, &token, err);
 	bci_token_free(token);
 	return rc;

@@ -60,6 +60,10 @@ struct bcrawl_config *bci_config_copy(const struct bcrawl_config *cfg);
 BCI_MUST_CHECK int bci_config_token(const struct bcrawl_config *cfg, char **token,
                                     struct bcrawl_error *err);
 
+/* Whether what is sent, the token too, could be read on the way: plain http that was not allowed,
+ * and so may go to this machine alone. */
+bool bci_config_is_direct(const struct bcrawl_config *cfg);
+
 /* Zeroes and frees a token; NULL is fine. */
 void bci_token_free(char *token);
 

@@ -2,8 +2,8 @@
  *
  * Request targets. The server's parser works on the raw query: ( ) , / : ; = and $ must stay as
  * they are, a blank is %20, and $orderby without a direction sorts downwards
- * (balena-api-live.md 5 and 8). What comes from outside are numbers, which need no escaping, and texts
- * of tags. */
+ * (balena-api-live.md 5 and 8). What comes from outside are numbers, which need no escaping, and
+ * texts of tags. */
 #include "query.h"
 
 #include <inttypes.h>

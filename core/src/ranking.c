@@ -20,45 +20,58 @@ void bci_ranking_free(struct bci_ranking *r)
 
 void bci_names_free(struct bci_names *n)
 {
-	free(n->hashes);
+	free(n->rows);
 	*n = (struct bci_names){ 0 };
 }
 
-static int compare_hash(const void *pa, const void *pb)
+static int compare_name(const void *pa, const void *pb)
 {
-	const uint64_t *a = pa, *b = pb;
+	const struct bci_name *a = pa, *b = pb;
 
-	return *a < *b ? -1 : *a > *b;
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return a->hash < b->hash ? -1 : a->hash > b->hash;
 }
 
-static int add_name(struct bci_names *names, uint64_t hash)
+static int compare_key(const void *pa, const void *pb)
+{
+	const struct bci_name *a = pa, *b = pb;
+
+	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+static void sort(struct bci_names *names)
+{
+	if (names->n > 0)
+		qsort(names->rows, names->n, sizeof(*names->rows), compare_name);
+}
+
+static int add_name(struct bci_names *names, struct bci_name name)
 {
 	if (names->n == names->cap) {
 		size_t cap = names->cap ? 2 * names->cap : 64;
-		uint64_t *hashes = realloc(names->hashes, cap * sizeof(*hashes));
+		struct bci_name *rows = realloc(names->rows, cap * sizeof(*rows));
 
-		if (!hashes)
+		if (!rows)
 			return BCRAWL_E_NOMEM;
-		names->hashes = hashes;
+		names->rows = rows;
 		names->cap = cap;
 	}
-	names->hashes[names->n++] = hash;
+	names->rows[names->n++] = name;
 	return BCRAWL_OK;
 }
 
 int bci_names_turn(struct bci_names *last, struct bci_names *now, bool all)
 {
+	size_t made = now->n;
 	int rc = BCRAWL_OK;
-	size_t kept = 0;
 
-	for (size_t i = 0; !all && i < last->n && !rc; i++)
-		rc = add_name(now, last->hashes[i]);
-	if (now->n > 0)
-		qsort(now->hashes, now->n, sizeof(*now->hashes), compare_hash);
-	for (size_t i = 0; i < now->n; i++)
-		if (kept == 0 || now->hashes[kept - 1] != now->hashes[i])
-			now->hashes[kept++] = now->hashes[i];
-	now->n = kept;
+	sort(now);
+	for (size_t i = 0; !all && i < last->n && now->n < BCI_NAMES_MAX && !rc; i++)
+		if (made == 0 || !bsearch(&last->rows[i], now->rows, made, sizeof(*now->rows),
+					  compare_key))
+			rc = add_name(now, last->rows[i]);
+	sort(now);
 	bci_names_free(last);
 	*last = *now;
 	*now = (struct bci_names){ 0 };
@@ -109,20 +122,18 @@ static int insert(struct bci_ranking *r, size_t at, const char *value, uint64_t 
 /* A value that is not there yet as it came: as a label it may be another. */
 static int add_new(struct bci_ranking *r, const char *value)
 {
-	char clean[BCI_LABEL_VALUE_MAX + 1];
-	bool found;
+	char clean[BCI_RANKED_BYTES_MAX + 1];
+	bool whole = bci_label_clean(clean, BCI_RANKED_BYTES_MAX, value), found;
 	size_t at;
 
-	/* What is too long is counted where a label is made of it. */
-	(void)bci_label_clean(clean, BCI_LABEL_VALUE_MAX, value);
 	if (!*clean || strcmp(clean, none) == 0) {
 		r->none++;
 		return BCRAWL_OK;
 	}
 	at = find(r, clean, &found);
-	if (found)
+	if (found && whole)
 		r->rows[at].n++;
-	else if (strcmp(clean, other) == 0 || r->n == BCI_RANKING_MAX)
+	else if (!whole || strcmp(clean, other) == 0 || r->n >= BCI_RANKING_MAX)
 		r->other++;
 	else
 		return insert(r, at, clean, 1);
@@ -155,53 +166,56 @@ static int by_rank(const void *pa, const void *pb)
 }
 
 /* FNV-1a, 64 bits. Two values with one hash would only keep a name for longer. */
-static uint64_t hash(uint64_t key, const char *s)
+static uint64_t hash(const char *s)
 {
 	uint64_t h = 14695981039346656037u;
 
-	for (size_t i = 0; i < sizeof(key); i++, key >>= 8)
-		h = (h ^ (key & 0xff)) * 1099511628211u;
 	for (; *s; s++)
 		h = (h ^ (unsigned char)*s) * 1099511628211u;
 	return h;
 }
 
-static bool was_named(const struct bci_names *last, uint64_t hash)
+static bool was_named(const struct bci_names *last, struct bci_name name)
 {
-	return last->n && bsearch(&hash, last->hashes, last->n, sizeof(hash), compare_hash);
+	return last->n && bsearch(&name, last->rows, last->n, sizeof(name), compare_name);
 }
 
-/* A value that must have a name though no device may have it. */
-static int add_always(struct bci_ranking *r, const char *clean)
+/* As a label may hold it; "" for what gets no name of its own. */
+static void clean_value(char clean[BCI_RANKED_BYTES_MAX + 1], const char *value)
 {
-	bool found;
-	size_t at = find(r, clean, &found);
+	if (!value || !bci_label_clean(clean, BCI_RANKED_BYTES_MAX, value) ||
+	    strcmp(clean, other) == 0 || strcmp(clean, none) == 0)
+		*clean = '\0';
+}
 
-	if (found || !*clean || strcmp(clean, other) == 0 || strcmp(clean, none) == 0)
-		return BCRAWL_OK;
-	return insert(r, at, clean, 0);
+int bci_ranking_reserve(struct bci_ranking *r, const char *value)
+{
+	char clean[BCI_RANKED_BYTES_MAX + 1];
+	bool found;
+	size_t at;
+
+	clean_value(clean, value);
+	at = find(r, clean, &found);
+	return found || !*clean ? BCRAWL_OK : insert(r, at, clean, 0);
 }
 
 int bci_ranking_choose(struct bci_ranking *r, uint64_t key, const char *always,
                        const struct bci_naming *naming)
 {
-	char clean[BCI_LABEL_VALUE_MAX + 1] = "";
-	int rc;
+	char clean[BCI_RANKED_BYTES_MAX + 1];
+	int rc = bci_ranking_reserve(r, always);
 
-	if (always)
-		(void)bci_label_clean(clean, BCI_LABEL_VALUE_MAX, always);
-	rc = add_always(r, clean);
+	clean_value(clean, always);
 	if (!rc && r->n > 0)
 		qsort(r->rows, r->n, sizeof(*r->rows), by_rank);
 	for (size_t i = 0; i < r->n && !rc; i++) {
 		struct bci_rank *row = &r->rows[i];
-		uint64_t h = hash(key, row->value);
+		struct bci_name name = { key, hash(row->value) };
 
-		row->named = strcmp(row->value, clean) == 0 ||
-			     (row->n > 0 && i < naming->top) ||
-			     (row->n > 0 && i < 2 * naming->top && was_named(naming->last, h));
+		row->named = i < naming->top || strcmp(row->value, clean) == 0 ||
+			     (i < 2 * naming->top && was_named(naming->last, name));
 		if (row->named)
-			rc = add_name(naming->now, h);
+			rc = add_name(naming->now, name);
 		else
 			r->other += row->n;
 	}

@@ -22,17 +22,25 @@ struct bci_ranking {
 
 /* Which values have names, over all rankings of a crawler: hashes, for texts would be too many. */
 struct bci_names {
-	uint64_t *hashes;
-	size_t    n, cap;
+	struct bci_name {
+		uint64_t key; /* of the ranking */
+		uint64_t hash; /* of the value */
+	} *rows;
+	size_t n, cap;
 };
 
 void bci_ranking_free(struct bci_ranking *r);
 void bci_names_free(struct bci_names *n);
-/* After a crawl: what was named in it is the last; if some rankings were not made, theirs stay. */
+/* After a crawl: what was named in it is the last; names of rankings that were not made stay,
+ * unless all were. */
 BCI_MUST_CHECK int bci_names_turn(struct bci_names *last, struct bci_names *now, bool all);
 
 /* Counts one device with a value; NULL: it has none. BCRAWL_E_NOMEM. */
 BCI_MUST_CHECK int bci_ranking_add(struct bci_ranking *r, const char *value);
+
+/* Makes room for a value that must get a name, before others may have taken all there is.
+ * BCRAWL_E_NOMEM. */
+BCI_MUST_CHECK int bci_ranking_reserve(struct bci_ranking *r, const char *value);
 
 /* Names the top values: by count descending, then bytes; value always (may be NULL) has a name, and
  * one that has one in last keeps it while among the first 2 x top. What gets no name is added to

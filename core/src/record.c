@@ -82,6 +82,12 @@ bool bci_label_clean(char *out, size_t room, const char *value)
 	return true;
 }
 
+enum bci_json bci_stats_judge(struct bci_stats *s, enum bci_json rc)
+{
+	s->rejected[BCI_REJECT_TYPE] += rc == BCI_JSON_TYPE;
+	return rc;
+}
+
 void bci_stats_unknown_word(struct bci_stats *s, const char *field, const char *word)
 {
 	struct bci_unknown_word *u = &s->unknown[s->unknown_count];
@@ -134,6 +140,7 @@ int bci_record_end(struct bci_record *r)
 		return BCRAWL_E_SINK;
 	if (r->sample.value_count == 0)
 		return BCRAWL_OK;
+	out->records[r->sample.scope]++;
 	before = bci_clock_mono(out->clock);
 	out->sink_rc = out->sink->sample(out->user, &r->sample);
 	out->clock->paused_ms += bci_clock_mono(out->clock) - before;

@@ -5,6 +5,7 @@
 #define BCI_RECORD_H
 
 #include "clock.h"
+#include "json.h"
 #include "limits.h"
 #include "metrics.h"
 #include "transport.h"
@@ -25,6 +26,7 @@ enum bci_withheld {
 	BCI_WITHHELD_INCONSISTENT, /* counts of several moments that do not add up */
 	BCI_WITHHELD_CAPPED,       /* above a limit of limits.h */
 	BCI_WITHHELD_AGENT,        /* the host says so */
+	BCI_WITHHELD_SHORTENED,    /* the host says so: values passed on, but not their labels */
 	BCI_WITHHELD__COUNT
 };
 
@@ -43,6 +45,8 @@ struct bci_stats {
 	size_t unknown_count;
 };
 
+/* Counts a value of a wrong type; returns rc, so that a read can be judged where it is made. */
+enum bci_json bci_stats_judge(struct bci_stats *s, enum bci_json rc);
 /* Counts a word that is in no vocabulary of ours, and keeps it if it is a new one. */
 void bci_stats_unknown_word(struct bci_stats *s, const char *field, const char *word);
 
@@ -58,6 +62,7 @@ struct bci_out {
 	struct bci_clock *clock;  /* learns the time that the sink took */
 	int               sink_rc; /* not 0: what the sink refused with */
 	uint64_t          withheld[BCI_WITHHELD__COUNT]; /* values, in this crawl */
+	uint64_t          records[BCRAWL_SCOPE_SERVICE + 1]; /* handed over, in this crawl */
 };
 
 struct bci_record {
@@ -79,7 +84,8 @@ bool bci_label_clean(char *out, size_t room, const char *value);
 void bci_record_label(struct bci_record *r, const char *name, enum bcrawl_role role,
                       const char *value);
 /* Adds nothing if the metric is not wanted or the value is not finite. What is neither whole nor a
- * time is rounded to a millionth: all agents then print the same digits, and no source is as fine. */
+ * time is rounded to a millionth: all agents then print the same digits, and no source is as
+ * fine. */
 void bci_record_value(struct bci_record *r, enum bci_metric_id id, double value);
 /* Hands it to the sink, if it has a value. 0 or BCRAWL_E_SINK. */
 BCI_MUST_CHECK int bci_record_end(struct bci_record *r);

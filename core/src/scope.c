@@ -9,18 +9,26 @@
 
 /* ---- which fleets ---- */
 
-static void add_unmatched(struct bci_unmatched *u, const char *pattern, size_t n)
+static void add_unmatched(struct bci_unmatched *u, enum bci_opt opt, const char *pattern, size_t n)
 {
 	size_t used = strlen(u->text);
 
 	u->n++;
-	snprintf(u->text + used, sizeof(u->text) - used, "%s%.*s", used ? ", " : "", (int)n,
-	         pattern);
+	snprintf(u->text + used, sizeof(u->text) - used, "%s%s %.*s", used ? ", " : "",
+	         bcrawl_option_at(opt)->key, (int)n, pattern);
+}
+
+/* Devices of no fleet are a fleet only while there are some, but may be named for the day when. */
+static bool matches_orphans(const struct bcrawl *c, const char *pattern)
+{
+	return strcmp(pattern, c->orphans.slug) == 0 ||
+	       (c->orphans_seen > 0 && bci_globs_match(pattern, c->orphans.slug));
 }
 
 /* Where there is no fleet at all, that is the trouble, not the pattern. */
-static void find_unmatched(struct bcrawl *c, const char *patterns, bool organizations)
+static void find_unmatched(struct bcrawl *c, enum bci_opt opt, bool organizations)
 {
+	const char *patterns = bci_config_text(c->cfg, opt);
 	const struct bci_fleets *fs = &c->fleets;
 	char one[BCI_GLOB_MAX + 1], room[BCI_TEXT_MAX];
 	size_t n;
@@ -29,25 +37,23 @@ static void find_unmatched(struct bcrawl *c, const char *patterns, bool organiza
 		bool matched;
 
 		snprintf(one, sizeof(one), "%.*s", (int)n, patterns);
-		matched = fs->n == 0 || bci_globs_match(one, c->orphans.slug);
+		matched = fs->n == 0 || matches_orphans(c, one);
 		for (size_t i = 0; i < fs->n && !matched; i++)
 			matched = bci_globs_match(
 				one, organizations ? bci_fleet_organization(&fs->rows[i], room)
 						   : fs->rows[i].slug);
 		if (!matched)
-			add_unmatched(&c->unmatched, patterns, n);
+			add_unmatched(&c->unmatched, opt, patterns, n);
 	}
 }
 
 void bci_scope_select(struct bcrawl *c)
 {
-	const struct bci_selection *s = &c->selection;
-
-	find_unmatched(c, s->fleets, false);
-	find_unmatched(c, s->exclude_fleets, false);
-	find_unmatched(c, s->organizations, true);
-	find_unmatched(c, s->exclude_organizations, true);
-	bci_fleets_select(&c->fleets, s);
+	find_unmatched(c, BCI_OPT_FLEET, false);
+	find_unmatched(c, BCI_OPT_EXCLUDE_FLEET, false);
+	find_unmatched(c, BCI_OPT_ORGANIZATION, true);
+	find_unmatched(c, BCI_OPT_EXCLUDE_ORGANIZATION, true);
+	bci_fleets_select(&c->fleets, &c->selection);
 	for (size_t i = 0; i < c->fleets.n; i++)
 		c->devices_expected += (unsigned long)c->fleets.rows[i].counted[BCI_COUNT_ALL];
 }
@@ -56,9 +62,11 @@ void bci_scope_tell_unmatched(struct bcrawl *c)
 {
 	const char *tag = bci_config_text(c->cfg, BCI_OPT_DEVICE_TAG);
 
-	/* Devices of no fleet are not among those expected, but may carry it. */
-	if (*tag && c->devices_expected == 0 && c->devices == 0 && c->fleets.n > 0)
-		add_unmatched(&c->unmatched, tag, strlen(tag));
+	/* Devices of no fleet are not among those expected, but may carry it: it takes a whole
+	 * crawl to say that none does. */
+	if (*tag && c->devices_expected == 0 && c->devices == 0 && c->fleets.n > 0 &&
+	    (c->detail == BCI_DETAIL_FLEETS || c->complete))
+		add_unmatched(&c->unmatched, BCI_OPT_DEVICE_TAG, tag, strlen(tag));
 	if (c->unmatched.n > 0 && strcmp(c->unmatched.text, c->said.unmatched) != 0)
 		bci_say(c, BCRAWL_LOG_WARNING, "configured patterns that match nothing: %s",
 			c->unmatched.text);
@@ -68,7 +76,7 @@ void bci_scope_tell_unmatched(struct bcrawl *c)
 /* ---- in how much detail ---- */
 
 /* About how many series a metric has for one thing of its scope. */
-static double series_of(enum bci_metric_id id, double top)
+static double series_of(enum bci_metric_id id, double top, double services)
 {
 	switch ((int)id) {
 	case BCI_M_FLEET_BY_RELEASE:
@@ -77,10 +85,10 @@ static double series_of(enum bci_metric_id id, double top)
 	case BCI_M_FLEET_BY_TYPE:
 		return top + 2;
 	case BCI_M_FLEET_SERVICES:
-		return BCI_SERVICES_ESTIMATE * BCI_SERVICE_CODES;
+		return services * BCI_SERVICE_CODES;
 	case BCI_M_SERVICE_STATUS:
 	case BCI_M_SERVICE_PROGRESS:
-		return BCI_SERVICES_ESTIMATE;
+		return services;
 	case BCI_M_FLEET_BY_CONNECTION:
 	case BCI_M_FLEET_BY_STATUS:
 	case BCI_M_FLEET_BY_HEARTBEAT:
@@ -95,17 +103,19 @@ static double series_of(enum bci_metric_id id, double top)
 static double estimate_series(const struct bcrawl *c)
 {
 	double top = bci_config_number(c->cfg, BCI_OPT_TOP_VERSIONS);
+	double services = c->services_seen > 0 ? c->services_seen : BCI_SERVICES_ESTIMATE;
+	double devices = (double)c->devices_expected + (double)c->orphans_seen;
 	double things[] = {
 		[BCRAWL_SCOPE_CRAWL] = 1,
 		[BCRAWL_SCOPE_FLEET] = (double)c->fleets.n,
-		[BCRAWL_SCOPE_DEVICE] = (double)c->devices_expected,
-		[BCRAWL_SCOPE_SERVICE] = (double)c->devices_expected,
+		[BCRAWL_SCOPE_DEVICE] = devices,
+		[BCRAWL_SCOPE_SERVICE] = devices,
 	};
 	double series = 0;
 
 	for (enum bci_metric_id i = 0; i < BCI_M__COUNT; i++)
 		if (c->wanted[i])
-			series += things[bci_metric(i)->pub.scope] * series_of(i, top);
+			series += things[bci_metric(i)->pub.scope] * series_of(i, top, services);
 	return series;
 }
 
@@ -122,7 +132,9 @@ static int learn_activation(struct bcrawl *c, struct bcrawl_error *err)
 int bci_scope_decide(struct bcrawl *c, struct bcrawl_error *err)
 {
 	double most = bci_config_number(c->cfg, BCI_OPT_MAX_SERIES), series = estimate_series(c);
-	bool reduced = c->detail != BCI_DETAIL_FLEETS && most > 0 && series > most;
+	/* A tenth less before all comes back: at the edge it must not change with each crawl. */
+	double edge = c->said.reduced ? 0.9 * most : most;
+	bool reduced = c->detail != BCI_DETAIL_FLEETS && most > 0 && series > edge;
 
 	if (reduced)
 		c->detail = BCI_DETAIL_FLEETS;

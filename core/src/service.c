@@ -29,12 +29,6 @@ void bci_services_free(struct bci_services *s)
 	*s = (struct bci_services){ 0 };
 }
 
-static void reject_if(enum bci_json rc, struct bci_stats *stats)
-{
-	if (rc == BCI_JSON_TYPE)
-		stats->rejected[BCI_REJECT_TYPE]++;
-}
-
 static const char *service_name(const struct json_object *o)
 {
 	const struct json_object *image = bci_json_expanded(o, "image");
@@ -49,10 +43,9 @@ static const char *service_name(const struct json_object *o)
 static double read_progress(const struct json_object *o, struct bci_stats *stats)
 {
 	double progress = NAN;
-	enum bci_json rc = bci_json_number(o, "download_progress", &progress);
 
-	reject_if(rc, stats);
-	if (rc != BCI_JSON_OK)
+	if (bci_stats_judge(stats, bci_json_number(o, "download_progress", &progress)) !=
+	    BCI_JSON_OK)
 		return NAN;
 	if (progress < 0 || progress > 100) {
 		stats->rejected[BCI_REJECT_RANGE]++;
@@ -64,11 +57,9 @@ static double read_progress(const struct json_object *o, struct bci_stats *stats
 static double read_code(const struct json_object *o, struct bci_stats *stats)
 {
 	const char *text;
-	enum bci_json rc = bci_json_text(o, "status", &text);
 	size_t code;
 
-	reject_if(rc, stats);
-	if (rc != BCI_JSON_OK)
+	if (bci_stats_judge(stats, bci_json_text(o, "status", &text)) != BCI_JSON_OK)
 		return NAN;
 	code = bci_word_code(bci_service_words, text);
 	if (code == 0)
@@ -91,9 +82,11 @@ static bool read_install(struct install *in, const struct json_object *o,
 	in->code = read_code(o, stats);
 	in->progress = read_progress(o, stats);
 	in->date = NAN;
-	if (bci_json_text(o, "install_date", &date) == BCI_JSON_OK &&
-	    !bci_date_parse(date, &in->date))
+	if (bci_stats_judge(stats, bci_json_text(o, "install_date", &date)) == BCI_JSON_OK &&
+	    !bci_date_parse(date, &in->date)) {
 		in->date = NAN;
+		stats->rejected[BCI_REJECT_TYPE]++;
+	}
 	in->running = bci_json_ref(o, "is_provided_by__release", &release) == BCI_JSON_OK &&
 		      bci_device_has(d, BCI_F_RUNNING_RELEASE) &&
 		      (double)release == d->number[BCI_F_RUNNING_RELEASE];
@@ -207,8 +200,8 @@ int bci_services_read(struct bci_services *s, const struct bci_device *d, const 
 
 		/* A service that only unconnected devices have is known too: with zeros. */
 		rc = find(s, list[i].name, &row);
-		if (!rc && !row)
-			out->withheld[BCI_WITHHELD_CAPPED]++;
+		if (!rc && d->speaks && !row)
+			out->withheld[BCI_WITHHELD_CAPPED] += out->wanted[BCI_M_FLEET_SERVICES];
 		else if (!rc && d->speaks)
 			row->by_code[isnan(list[i].code) ? 0 : (size_t)list[i].code]++;
 		if (!rc)

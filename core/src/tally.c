@@ -36,16 +36,22 @@ static void add_mean(struct bci_mean *m, double value)
 	m->n++;
 }
 
-/* Told by the device, so known only while it is connected. */
+/* Told by the device, so known only while it is connected; or kept though it is not: what it has
+ * not said at all is no finding then. */
 static void add_reported(struct bci_tally *t, const struct bci_device *d)
 {
+	bool connected = d->connection == BCI_CONNECTED;
+
 	t->undervolted += has(d, BCI_F_UNDERVOLTED) && d->number[BCI_F_UNDERVOLTED] != 0;
 	/* A number that makes no sense is a report all the same. */
-	t->without_metrics += !((d->has | d->wrong) & BCI_BIT(BCI_F_MEMORY_TOTAL));
+	t->without_metrics += connected &&
+			      !((d->has | d->wrong) & BCI_BIT(BCI_F_MEMORY_TOTAL));
 	if (has(d, BCI_F_UPDATE_STATUS))
 		t->update[(size_t)d->number[BCI_F_UPDATE_STATUS]]++;
-	else
+	else if (connected)
 		t->update_none++;
+	else
+		t->update_stale++;
 	if (has(d, BCI_F_CPU_TEMP))
 		add_mean(&t->cpu_temp, d->number[BCI_F_CPU_TEMP]);
 	if (has(d, BCI_F_CPU_USAGE))

@@ -55,6 +55,7 @@ struct bci_http_config {
 	const char *base_url; /* without a slash at its end */
 	const char *ca_file;  /* "": the system's certificates */
 	const char *proxy;    /* "": as the environment says; "none": no proxy */
+	bool direct;          /* to the host alone: what is sent is not for a proxy's eyes */
 };
 
 struct bci_clock;

@@ -103,6 +103,10 @@ static int on_device(void *user, const struct json_object *o)
 		return refuse_row(s);
 	if (w->reading.version == 6)
 		bci_device_add_target(d, f->target_id);
+	/* A fleet of very many releases still knows its target. */
+	if (f->tally.devices == 0 &&
+	    bci_ranking_reserve(&f->tally.by[BCI_BY_RELEASE], f->target))
+		return BCRAWL_E_NOMEM;
 	if (bci_tally_add(&f->tally, d))
 		return BCRAWL_E_NOMEM;
 	if (++c->devices % ROWS_BETWEEN_LOOKS == 0) {
