@@ -36,6 +36,8 @@ HOSTNAME = "e2e-daemon"  # what collectd calls itself
 DEADLINE_S = 60          # for anything that must happen at all; a busy machine gets that long
 COLLECTD_PLUGINS = "/usr/lib/collectd"
 
+os.umask(0o077)          # a token that all can read is warned of
+
 
 # ---- what is there ---------------------------------------------------------------------------
 

@@ -71,6 +71,8 @@ static const struct sums {
 #define ORPHANS "belongs_to__application%20eq%20null"
 #define IDS "/v7/device?$select=id&$filter="
 #define CONTROL "/v7/device?$select=id&$top=0"
+/* What it takes to fail a request for good. */
+#define TRIES (1 + BCI_RETRIES)
 
 /* ---- one crawler over one network ---- */
 
@@ -635,19 +637,20 @@ static void test_group_fails(void **state)
 		env_init(&e, t->name, NULL);
 		many(&e);
 		rule.match = "in%20(201)";
-		rule.times = t->retried ? 2 : 1;
+		rule.times = t->retried ? TRIES : 1;
 		fake_rule(&e.net, rule);
 		CHECK_INT(t->name, run(&e), 0);
 		check_201_failed(&e);
 		CHECK_INT(t->name, fake_sink_count(&e.sink, "balena_device_info{"), 200);
 		CHECK_NUM(t->name, value(&e, CRAWL("token_valid")), 1);
-		CHECK_NUM(t->name, value(&e, API("retries_total")), t->retried);
+		CHECK_NUM(t->name, value(&e, API("retries_total")), t->retried ? BCI_RETRIES : 0);
 		snprintf(series, sizeof(series), "balena_api_requests_total{account=\"default\",result=\"%s\"}",
 		         t->result);
 		/* That the probe of is_frozen was answered 500 is no trouble of the server's. */
-		CHECK_NUM(t->name, value(&e, series), (t->retried ? 2 : 1) + !strcmp(t->result, "client_error"));
+		CHECK_NUM(t->name, value(&e, series), (t->retried ? TRIES : 1) + !strcmp(t->result, "client_error"));
 
-		/* The next crawl is good again, and says so. */
+		/* The next crawl, when it may ask, is good again, and says so. */
+		e.net.mono_ms += t->rule.retry_after_s * 1000;
 		e.log_lines = 0;
 		CHECK_INT(t->name, run(&e), 0);
 		check_sums(&e, &(struct sums){ "org/f201", 5, 1, 1, 2, 2 });
@@ -788,7 +791,7 @@ static void test_list_fails(void **state)
 
 		env_init(&e, t->name, NULL);
 		rule.match = LIST;
-		rule.times = t->retried ? 2 : 1;
+		rule.times = t->retried ? TRIES : 1;
 		fake_rule(&e.net, rule);
 		CHECK_INT(t->name, run(&e), t->code);
 		check_crawl_samples(&e, 0);
@@ -821,7 +824,7 @@ static void test_bad_list(void **state)
 		struct env e;
 
 		env_init(&e, bodies[i], NULL);
-		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .times = 2, .body = bodies[i] });
+		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .times = TRIES, .body = bodies[i] });
 		CHECK_INT(bodies[i], run(&e), BCRAWL_E_PROTOCOL);
 		CHECK_INT(bodies[i], fake_sink_count(&e.sink, "balena_fleet"), 0);
 		check_crawl_samples(&e, 0);
@@ -837,7 +840,7 @@ static void test_orphans_fail(void **state)
 	(void)state;
 	env_init(&e, "orphans", NULL);
 	assert_int_equal(run(&e), 0);
-	fake_rule(&e.net, (struct fake_rule){ .match = ORPHANS, .times = 2, .status = 500, .body = "" });
+	fake_rule(&e.net, (struct fake_rule){ .match = ORPHANS, .times = TRIES, .status = 500, .body = "" });
 	assert_int_equal(run(&e), 0);
 	for (size_t i = 0; i < LEN(small_sums); i++)
 		check_sums(&e, &small_sums[i]);
@@ -1580,7 +1583,7 @@ static void test_no_conclusion(void **state)
 	env_init(&e, "no conclusion", NULL);
 	e.world.lacks = "";
 	fake_rule(&e.net, (struct fake_rule){ .match = "$select=id,", .times = 4, .status = 500, .body = "" });
-	fake_rule(&e.net, (struct fake_rule){ .match = CONTROL, .skip = 1, .times = 2, .status = 500,
+	fake_rule(&e.net, (struct fake_rule){ .match = CONTROL, .skip = 1, .times = TRIES, .status = 500,
 	                                      .body = "" });
 	assert_int_equal(run(&e), BCRAWL_E_SERVER);
 	check_crawl_samples(&e, 0);
@@ -1623,7 +1626,7 @@ static void test_500_changes_no_fields(void **state)
 	assert_int_equal(run(&e), 0);
 	before = strdup(fake_target(&e.net, DEVICES, 0));
 	fake_forget(&e.net);
-	fake_rule(&e.net, (struct fake_rule){ .match = DEVICES, .times = 2, .status = 500, .body = "" });
+	fake_rule(&e.net, (struct fake_rule){ .match = DEVICES, .times = TRIES, .status = 500, .body = "" });
 	assert_int_equal(run(&e), BCRAWL_E_SERVER);
 	CHECK_STR("first", fake_target(&e.net, DEVICES, 0), before);
 	CHECK_STR("second", fake_target(&e.net, DEVICES, 1), before);

@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import e2e_lib  # noqa: E402
 
 BINARY = os.environ["TELEGRAF_BALENA"]
+os.umask(0o077)  # a token that all can read is warned of
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
 TOKEN = e2e_lib.TOKEN
 LONG_S = 30   # for what must happen, however busy the machine

@@ -67,6 +67,7 @@ static const struct row {
 	{ "start-jitter", "5", { "0", "3600", "2.5" }, { "", "-1", "3601", "NaN" } },
 	{ "page-size", "1000", { "1", "1000", "20000" }, { "", "0", "20001", "-5", "ten", "1 000" } },
 	{ "concurrency", "4", { "1", "4", "16" }, { "", "0", "17", "four", "-1" } },
+	{ "requests-per-minute", "300", { "0", "1", "0.5", "60000" }, { "", "60001", "many", "-1" } },
 };
 
 static struct bcrawl_config *config(void)

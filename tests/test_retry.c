@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #define FAR 60000
+#define BY_LUCK(r, attempt, luck) { BCI_RESULT_##r, -1, attempt, luck }
 
 static void test_wait(void **state)
 {
@@ -14,37 +15,81 @@ static void test_wait(void **state)
 		struct bci_failure f;
 		int64_t left, want;
 	} cases[] = {
-		{ "no failure", { BCI_RESULT_OK, -1, 1 }, FAR, -1 },
-		{ "auth is for a person", { BCI_RESULT_AUTH, -1, 1 }, FAR, -1 },
-		{ "a bad query stays bad", { BCI_RESULT_CLIENT_ERROR, -1, 1 }, FAR, -1 },
-		{ "network", { BCI_RESULT_NETWORK, -1, 1 }, FAR, 250 },
-		{ "network, twice", { BCI_RESULT_NETWORK, -1, 2 }, FAR, -1 },
-		{ "server", { BCI_RESULT_SERVER_ERROR, -1, 1 }, FAR, 250 },
-		{ "server, twice", { BCI_RESULT_SERVER_ERROR, -1, 2 }, FAR, -1 },
-		{ "timeout", { BCI_RESULT_TIMEOUT, -1, 1 }, FAR, 250 },
-		{ "timeout, twice", { BCI_RESULT_TIMEOUT, -1, 2 }, FAR, -1 },
-		{ "garbage", { BCI_RESULT_GARBAGE, -1, 1 }, FAR, 250 },
-		{ "garbage, twice", { BCI_RESULT_GARBAGE, -1, 2 }, FAR, -1 },
-		{ "throttled, not said for how long", { BCI_RESULT_THROTTLED, -1, 1 }, FAR, 250 },
-		{ "throttled for no time", { BCI_RESULT_THROTTLED, 0, 1 }, FAR, 250 },
-		{ "throttled for 1 s", { BCI_RESULT_THROTTLED, 1, 1 }, FAR, 1000 },
-		{ "throttled for 30 s", { BCI_RESULT_THROTTLED, 30, 1 }, FAR, 30000 },
-		{ "throttled for 31 s", { BCI_RESULT_THROTTLED, 31, 1 }, FAR, -1 },
-		{ "throttled for ever", { BCI_RESULT_THROTTLED, 2147483647, 1 }, FAR, -1 },
-		{ "throttled, twice", { BCI_RESULT_THROTTLED, 1, 2 }, FAR, -1 },
-		{ "throttled beyond the deadline", { BCI_RESULT_THROTTLED, 30, 1 }, 30000, -1 },
-		{ "throttled up to the deadline", { BCI_RESULT_THROTTLED, 30, 1 }, 30001, 30000 },
-		{ "no time left", { BCI_RESULT_NETWORK, -1, 1 }, 0, -1 },
-		{ "past the deadline", { BCI_RESULT_NETWORK, -1, 1 }, -5, -1 },
-		{ "just too little time left", { BCI_RESULT_NETWORK, -1, 1 }, 250, -1 },
-		{ "just time enough", { BCI_RESULT_NETWORK, -1, 1 }, 251, 250 },
-		/* Retry-After is of no meaning elsewhere. */
-		{ "server, with Retry-After", { BCI_RESULT_SERVER_ERROR, 20, 1 }, FAR, 250 },
+		{ "no failure", BY_LUCK(OK, 1, 0.5), FAR, -1 },
+		{ "auth is for a person", BY_LUCK(AUTH, 1, 0.5), FAR, -1 },
+		{ "a bad query stays bad", BY_LUCK(CLIENT_ERROR, 1, 0.5), FAR, -1 },
+		{ "network", BY_LUCK(NETWORK, 1, 0.5), FAR, 250 },
+		{ "network, no luck", BY_LUCK(NETWORK, 1, 0), FAR, 0 },
+		{ "network, all the luck", BY_LUCK(NETWORK, 1, 0.999), FAR, 499 },
+		{ "network, twice", BY_LUCK(NETWORK, 2, 0.5), FAR, 500 },
+		{ "network, three times", BY_LUCK(NETWORK, 3, 0.5), FAR, -1 },
+		{ "server", BY_LUCK(SERVER_ERROR, 1, 0.5), FAR, 250 },
+		{ "server, three times", BY_LUCK(SERVER_ERROR, 3, 0.5), FAR, -1 },
+		{ "server, that says when: the gate waits", { BCI_RESULT_SERVER_ERROR, 20, 1, 0.5 }, FAR, 250 },
+		{ "timeout", BY_LUCK(TIMEOUT, 1, 0.5), FAR, 250 },
+		{ "timeout, three times", BY_LUCK(TIMEOUT, 3, 0.5), FAR, -1 },
+		{ "garbage", BY_LUCK(GARBAGE, 1, 0.5), FAR, 250 },
+		{ "garbage, three times", BY_LUCK(GARBAGE, 3, 0.5), FAR, -1 },
+		{ "throttled: the gate waits", { BCI_RESULT_THROTTLED, 30, 1, 0.5 }, FAR, 0 },
+		{ "throttled, three times", { BCI_RESULT_THROTTLED, 1, 3, 0.5 }, FAR, -1 },
+		{ "no time left", BY_LUCK(NETWORK, 1, 0.5), 0, -1 },
+		{ "past the deadline", BY_LUCK(NETWORK, 1, 0.5), -5, -1 },
+		{ "just too little time left", BY_LUCK(NETWORK, 1, 0.5), 250, -1 },
+		{ "just time enough", BY_LUCK(NETWORK, 1, 0.5), 251, 250 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++)
 		CHECK_INT(cases[i].name, bci_retry_wait(&cases[i].f, cases[i].left), cases[i].want);
+}
+
+static void test_hold(void **state)
+{
+	static const struct {
+		const char *name;
+		struct bci_failure f;
+		int64_t want;
+	} cases[] = {
+		{ "good", BY_LUCK(OK, 1, 0.5), 0 },
+		{ "good, and yet", { BCI_RESULT_OK, 7, 1, 0.5 }, 0 },
+		{ "server", BY_LUCK(SERVER_ERROR, 1, 0.5), 0 },
+		{ "server, that says no time", { BCI_RESULT_SERVER_ERROR, 0, 1, 0.5 }, 0 },
+		{ "server, that says when", { BCI_RESULT_SERVER_ERROR, 20, 1, 0.5 }, 20000 },
+		{ "network says nothing", { BCI_RESULT_NETWORK, 20, 1, 0.5 }, 0 },
+		{ "throttled for 1 s", { BCI_RESULT_THROTTLED, 1, 1, 0.5 }, 1000 },
+		{ "throttled for 30 s", { BCI_RESULT_THROTTLED, 30, 1, 0.5 }, 30000 },
+		{ "throttled for an hour", { BCI_RESULT_THROTTLED, 3600, 1, 0.5 }, 3600000 },
+		{ "throttled for longer", { BCI_RESULT_THROTTLED, 3601, 1, 0.5 }, 3600000 },
+		{ "throttled for ever", { BCI_RESULT_THROTTLED, 2147483647, 1, 0.5 }, 3600000 },
+		{ "throttled for no time", { BCI_RESULT_THROTTLED, 0, 1, 0.5 }, 2000 },
+		{ "throttled, not said for how long", BY_LUCK(THROTTLED, 1, 0.5), 2000 },
+		{ "not said, no luck", BY_LUCK(THROTTLED, 1, 0), 1000 },
+		{ "not said, twice", BY_LUCK(THROTTLED, 2, 0.5), 3000 },
+		{ "not said, three times", BY_LUCK(THROTTLED, 3, 0.5), 5000 },
+		{ "not said, very often", BY_LUCK(THROTTLED, 1000000, 0.5), 16000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++)
+		CHECK_INT(cases[i].name, bci_retry_hold(&cases[i].f), cases[i].want);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		unsigned n;
+		int64_t interval, want;
+	} cases[] = {
+		{ 0, 60000, 0 },        { 1, 60000, 0 },        { 2, 60000, 90000 },
+		{ 3, 60000, 150000 },   { 4, 60000, 270000 },   { 5, 60000, 510000 },
+		{ 6, 60000, 930000 },   { 100, 60000, 930000 }, { 2, 10000, 15000 },
+		/* An interval above the most: every second crawl. */
+		{ 2, 3600000, 1350000 }, { 9, 3600000, 1350000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++)
+		assert_int_equal(bci_refused_wait(cases[i].n, cases[i].interval), cases[i].want);
 }
 
 static void test_results(void **state)
@@ -120,6 +165,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_results),
 		cmocka_unit_test(test_codes),
 		cmocka_unit_test(test_error_set),

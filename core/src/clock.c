@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t system_ms(clockid_t id)
 {
@@ -29,7 +30,27 @@ static int64_t system_wall(void *user)
 
 struct bci_clock bci_clock_system(void)
 {
-	return (struct bci_clock){ .mono_ms = system_mono, .wall_ms = system_wall };
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (struct bci_clock){
+		.mono_ms = system_mono,
+		.wall_ms = system_wall,
+		/* Two processes begun in one nanosecond still differ. */
+		.seed = ((uint64_t)ts.tv_sec << 30 ^ (uint64_t)ts.tv_nsec) +
+			((uint64_t)getpid() << 40),
+	};
+}
+
+/* splitmix64: any seed will do, 0 too. */
+double bci_clock_luck(struct bci_clock *c)
+{
+	uint64_t x = c->seed += 0x9e3779b97f4a7c15u;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	x ^= x >> 31;
+	return (double)(x >> 11) / 9007199254740992.0;
 }
 
 int64_t bci_clock_mono(const struct bci_clock *c)

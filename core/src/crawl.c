@@ -6,6 +6,7 @@
 
 #include "limits.h"
 #include "query.h"
+#include "retry.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -271,6 +272,53 @@ static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *
 	};
 }
 
+/* A token that was refused is not sent again at every crawl: it does not become good by that. A new
+ * one in its place is tried at once. */
+static int recall_refusal(struct bcrawl *c, struct bcrawl_error *err)
+{
+	if (!c->refused || strcmp(c->refused, c->token) != 0) {
+		bci_token_free(c->refused);
+		c->refused = NULL;
+		c->refusals = 0;
+		return BCRAWL_OK;
+	}
+	if (bci_clock_mono(&c->clock) >= c->refused_until)
+		return BCRAWL_OK;
+	c->token_state = BCI_TOKEN_REFUSED;
+	return bci_server_refused(err);
+}
+
+/* Out of memory costs only the slowing down. */
+static void remember_refusal(struct bcrawl *c)
+{
+	if (!c->refused)
+		c->refused = strdup(c->token);
+	c->refusals++;
+	c->refused_until = c->last_start_mono +
+			   bci_refused_wait(c->refusals, (int64_t)(bci_interval_s(c) * 1000));
+}
+
+/* What an interval is entitled to may be spent at its beginning. */
+static void open_gate(struct bcrawl *c)
+{
+	double per_minute = bci_config_number(c->cfg, BCI_OPT_REQUESTS_PER_MINUTE);
+	double minutes = bci_config_number(c->cfg, BCI_OPT_INTERVAL) / 60;
+
+	bci_gate_init(&c->gate, per_minute, fmax(1, per_minute * fmax(1, minutes)),
+	              bci_clock_mono(&c->clock));
+}
+
+static void warn_of_exposed_token(struct bcrawl *c)
+{
+	bool exposed = bci_config_token_exposed(c->cfg);
+
+	if (exposed && !c->said.exposed)
+		bci_say(c, BCRAWL_LOG_WARNING,
+			"every user of this machine can read the token in %.200s: chmod o= it",
+			bci_config_text(c->cfg, BCI_OPT_TOKEN_FILE));
+	c->said.exposed = exposed;
+}
+
 static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 {
 	struct bci_http_config http = {
@@ -284,16 +332,22 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 
 	if (rc)
 		return rc;
+	if (c->gate.most == 0)
+		open_gate(c);
 	bci_token_free(c->token);
 	c->token = token;
 	c->token_serial = 0;
+	warn_of_exposed_token(c);
+	rc = recall_refusal(c, err);
+	if (rc)
+		return rc;
 	/* Made here and not in bcrawl_new(): a host may configure before it prepares libcurl. */
 	if (!c->transport.self && !bci_http_new(&c->transport, &http, &c->clock))
 		return bci_error_nomem(err);
 	return bci_server_probe(c, err);
 }
 
-static int crawl(struct bcrawl *c, struct bcrawl_error *err)
+static int read_all(struct bcrawl *c, struct bcrawl_error *err)
 {
 	int rc = prepare(c, err);
 
@@ -304,6 +358,16 @@ static int crawl(struct bcrawl *c, struct bcrawl_error *err)
 	if (rc)
 		return rc;
 	return c->detail == BCI_DETAIL_FLEETS ? count_fleets(c, err) : read_devices(c, err);
+}
+
+static int crawl(struct bcrawl *c, struct bcrawl_error *err)
+{
+	uint64_t before = c->stats.requests[BCI_RESULT_AUTH];
+	int rc = read_all(c, err);
+
+	if (rc == BCRAWL_E_AUTH && c->stats.requests[BCI_RESULT_AUTH] > before)
+		remember_refusal(c);
+	return rc;
 }
 
 /* One line when a trouble begins or changes, one when it ends. */
@@ -551,6 +615,7 @@ void bcrawl_free(struct bcrawl *c)
 	bci_names_free(&c->names);
 	bci_names_free(&c->names_last);
 	bci_token_free(c->token);
+	bci_token_free(c->refused);
 	bcrawl_config_free(c->cfg);
 	free(c);
 }

@@ -6,6 +6,7 @@
 #define BCI_CRAWL_H
 
 #include "fleet.h"
+#include "gate.h"
 #include "limits.h"
 #include "options.h"
 #include "page.h"
@@ -35,6 +36,7 @@ struct bci_said {
 	char   unmatched[BCI_UNMATCHED_TEXT];
 	size_t unknown;         /* words of stats.unknown */
 	bool   reduced;         /* that max-series cuts the detail */
+	bool   exposed;         /* that others can read the token's file */
 };
 
 struct bcrawl {
@@ -43,6 +45,7 @@ struct bcrawl {
 	struct bci_transport  transport;
 	struct bci_page      *page;    /* of requests that are made one at a time */
 	struct bci_server     server;
+	struct bci_gate       gate;
 	struct bci_stats      stats;
 	struct bci_record     scratch;
 	struct bci_fleets     fleets;
@@ -66,6 +69,9 @@ struct bcrawl {
 	/* from crawl to crawl */
 	int64_t last_start_wall, last_start_mono, distance_ms;
 	double  last_success_s; /* 0: none yet */
+	char   *refused;        /* the token that was, NULL: none */
+	unsigned refusals;      /* of it, in a row */
+	int64_t refused_until;  /* monotonic; it is not tried before */
 	int64_t orphans_seen;
 	double  services_seen;  /* a device, in the last crawl that read any; 0: none did */
 	bool    had_fleets;
@@ -107,8 +113,13 @@ BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct b
                            struct bcrawl_error *err);
 /* With the retries that are due. Any enum bcrawl_status. */
 BCI_MUST_CHECK int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err);
-/* After an exchange is done: judges its body by the parser that read it, and counts it. */
+/* After an exchange is done: judges its body by the parser that read it, counts it, and heeds what
+ * it says about further requests. */
 void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page);
+/* Milliseconds until a request may go, -1: not before the deadline, and err says why. */
+int64_t bci_request_due(struct bcrawl *c, struct bcrawl_error *err);
+/* Milliseconds before a failed exchange is to be tried again, -1: it is not. */
+int64_t bci_exchange_retry(struct bcrawl *c, const struct bci_exchange *x, int attempt);
 /* The error that a failed exchange means, in words a person can act on. */
 int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bcrawl_error *err);
 
@@ -121,6 +132,8 @@ bool bci_server_new_token(struct bcrawl *c);
 /* After a 401 that stays: is the token bad, or the server in trouble? Sets err, returns its code.
  */
 int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err);
+/* The error of a token that is refused; returns its code. */
+int bci_server_refused(struct bcrawl_error *err);
 /* The fields to ask for: those needed that the server has. */
 uint64_t bci_server_fields(const struct bcrawl *c);
 /* Whether it tells inactive devices. */

@@ -13,6 +13,23 @@ static int feed(void *user, const char *data, size_t len)
 	return bci_page_feed(user, data, len);
 }
 
+/* What one request is told holds for all. */
+static void heed(struct bcrawl *c, const struct bci_exchange *x)
+{
+	const struct bci_failure f = {
+		.result = x->result,
+		.retry_after_s = x->retry_after_s,
+		.attempt = c->gate.closings + 1,
+		.luck = bci_clock_luck(&c->clock),
+	};
+	int64_t hold = bci_retry_hold(&f);
+
+	if (hold > 0)
+		bci_gate_close(&c->gate, bci_clock_mono(&c->clock), hold);
+	else if (x->result == BCI_RESULT_OK)
+		c->gate.closings = 0;
+}
+
 void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page)
 {
 	if (x->result == BCI_RESULT_OK && bci_page_finish(page)) {
@@ -28,32 +45,8 @@ void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct b
 	c->stats.bytes += x->bytes;
 	if (x->result == BCI_RESULT_THROTTLED && x->retry_after_s > 0)
 		c->stats.throttled_s += (uint64_t)x->retry_after_s;
+	heed(c, x);
 	bci_progress(c);
-}
-
-int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
-            struct bcrawl_error *err)
-{
-	int rc;
-
-	if (f->restart)
-		f->restart(f->user);
-	bci_page_reset(c->page, f->element, f->user);
-	*x = (struct bci_exchange){ .target = f->target, .body = feed, .user = c->page };
-	c->transport.start(c->transport.self, x, c->token);
-	while (!x->done) {
-		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);
-		rc = bci_may_go_on(c, err);
-		if (rc) {
-			if (!x->done)
-				c->transport.cancel(c->transport.self, x);
-			return rc;
-		}
-	}
-	if (f->probe && (x->status == 500 || x->status == 400))
-		x->result = BCI_RESULT_CLIENT_ERROR;
-	bci_exchange_close(c, x, c->page);
-	return BCRAWL_OK;
 }
 
 /* Waits without a request. 0 or bci_may_go_on(). */
@@ -71,6 +64,79 @@ static int pause_for(struct bcrawl *c, int64_t ms, struct bcrawl_error *err)
 				  left < BCI_STOP_POLL_MS ? (int)left : BCI_STOP_POLL_MS,
 				  c->wake_fd);
 	}
+	return BCRAWL_OK;
+}
+
+int64_t bci_request_due(struct bcrawl *c, struct bcrawl_error *err)
+{
+	int64_t now = bci_clock_mono(&c->clock), wait = bci_gate_wait(&c->gate, now);
+
+	if (wait == 0 || wait < c->deadline - bci_clock_net(&c->clock))
+		return wait;
+	if (bci_gate_is_closed(&c->gate, now))
+		bci_error_set(err, BCRAWL_E_THROTTLED, 429,
+		              "the API asked not to be asked anything for a while (HTTP 429 or "
+		              "503 with Retry-After)");
+	else
+		bci_error_set(err, BCRAWL_E_THROTTLED, 0,
+		              "the budget of %g requests a minute is used up: a longer interval, "
+		              "a larger page or budget would help",
+		              c->gate.per_minute);
+	return -1;
+}
+
+/* Waits for the gate. 0, BCRAWL_E_THROTTLED or bci_may_go_on(). */
+static int pass_gate(struct bcrawl *c, struct bcrawl_error *err)
+{
+	int64_t wait = bci_request_due(c, err);
+	int rc = wait > 0 ? pause_for(c, wait, err) : BCRAWL_OK;
+
+	if (wait < 0)
+		return BCRAWL_E_THROTTLED;
+	if (!rc)
+		bci_gate_pass(&c->gate, bci_clock_mono(&c->clock));
+	return rc;
+}
+
+int64_t bci_exchange_retry(struct bcrawl *c, const struct bci_exchange *x, int attempt)
+{
+	const struct bci_failure f = {
+		.result = x->result,
+		.retry_after_s = x->retry_after_s,
+		.attempt = attempt,
+		.luck = bci_clock_luck(&c->clock),
+	};
+
+	if (x->body_error == BCRAWL_E_NOMEM || x->body_error == BCRAWL_E_LIMIT ||
+	    bci_request_due(c, NULL) < 0)
+		return -1;
+	return bci_retry_wait(&f, c->deadline - bci_clock_net(&c->clock));
+}
+
+int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
+            struct bcrawl_error *err)
+{
+	int rc = pass_gate(c, err);
+
+	if (rc)
+		return rc;
+	if (f->restart)
+		f->restart(f->user);
+	bci_page_reset(c->page, f->element, f->user);
+	*x = (struct bci_exchange){ .target = f->target, .body = feed, .user = c->page };
+	c->transport.start(c->transport.self, x, c->token);
+	while (!x->done) {
+		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);
+		rc = bci_may_go_on(c, err);
+		if (rc) {
+			if (!x->done)
+				c->transport.cancel(c->transport.self, x);
+			return rc;
+		}
+	}
+	if (f->probe && (x->status == 500 || x->status == 400))
+		x->result = BCI_RESULT_CLIENT_ERROR;
+	bci_exchange_close(c, x, c->page);
 	return BCRAWL_OK;
 }
 
@@ -100,7 +166,6 @@ int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *
 	int rc;
 
 	for (int attempt = 1;; attempt++) {
-		struct bci_failure failure = { .attempt = attempt };
 		int64_t wait;
 
 		rc = bci_try(c, f, &x, err);
@@ -116,10 +181,8 @@ int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *
 		}
 		if (x.status == 401)
 			return bci_server_explain_401(c, err);
-		failure.result = x.result;
-		failure.retry_after_s = x.retry_after_s;
-		wait = bci_retry_wait(&failure, c->deadline - bci_clock_net(&c->clock));
-		if (wait < 0 || x.body_error == BCRAWL_E_NOMEM || x.body_error == BCRAWL_E_LIMIT)
+		wait = bci_exchange_retry(c, &x, attempt);
+		if (wait < 0)
 			return bci_exchange_error(c, &x, err);
 		c->stats.retries++;
 		rc = pause_for(c, wait, err);

@@ -51,10 +51,18 @@
 #define BCI_CONNECT_TIMEOUT_MS 10000
 /* The server computes an answer of up to 20,000 devices in 1.5 s and gives up itself after 60 s. */
 #define BCI_STALL_TIMEOUT_MS 65000
-#define BCI_RETRIES 1
-#define BCI_RETRY_WAIT_MS 250
-/* A throttled request is tried again in the same crawl only if it may be soon. */
-#define BCI_RETRY_AFTER_MAX_S 30
+/* Tries after the first, and the random waits before them: up to 0.5, then 1 s. */
+#define BCI_RETRIES 2
+#define BCI_RETRY_BASE_MS 500
+#define BCI_RETRY_MOST_MS 5000
+/* After a 429 that names no time: 1 s and up to 2, 4 ... 30 s more. */
+#define BCI_HOLD_MIN_MS 1000
+#define BCI_HOLD_BASE_MS 2000
+#define BCI_HOLD_MOST_MS 30000
+/* What a real server asked for after too many logins (balena-api-live.md 2); none may ask more. */
+#define BCI_HOLD_MAX_S 3600
+/* A token that is refused again and again is tried at least so often. */
+#define BCI_REFUSED_MOST_MS (15 * 60 * 1000)
 #define BCI_PROBE_TTL_MS (3600 * 1000)
 #define BCI_PROGRESS_MS 200
 

@@ -199,6 +199,13 @@ static const struct option options[] = {
 		         "Requests under way at one time.", 0 },
 		.type = NUMBER, .min = 1, .max = 16, .whole = true,
 	},
+	[BCI_OPT_REQUESTS_PER_MINUTE] = {
+		.pub = { "requests-per-minute", "number", "300",
+		         "0 to 60000 requests; 0 is no budget",
+		         "Budget of requests to the API; what an interval allows may be spent at "
+		         "once.", 0 },
+		.type = NUMBER, .min = 0, .max = 60000,
+	},
 };
 _Static_assert(ARRAY_LEN(options) == BCI_OPT__COUNT, "one row per option");
 
@@ -624,6 +631,13 @@ int bci_config_token(const struct bcrawl_config *cfg, char **token, struct bcraw
 				     options[BCI_OPT_TOKEN_FILE].pub.key);
 	*token = strdup(text);
 	return *token ? BCRAWL_OK : bci_error_nomem(err);
+}
+
+bool bci_config_token_exposed(const struct bcrawl_config *cfg)
+{
+	struct stat st;
+
+	return stat(bci_config_text(cfg, BCI_OPT_TOKEN_FILE), &st) == 0 && (st.st_mode & S_IRWXO);
 }
 
 static bool is_loopback_http(const char *url)

@@ -176,6 +176,14 @@ bool bci_server_new_token(struct bcrawl *c)
 	return true;
 }
 
+int bci_server_refused(struct bcrawl_error *err)
+{
+	return bci_error_set(
+		err, BCRAWL_E_AUTH, 401,
+		"the API refuses the token (HTTP 401): it is wrong, revoked or expired; "
+		"make a new API key");
+}
+
 int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err)
 {
 	struct bci_fetch f = { .element = no_rows };
@@ -199,8 +207,5 @@ int bci_server_explain_401(struct bcrawl *c, struct bcrawl_error *err)
 			x.reason);
 	}
 	c->token_state = BCI_TOKEN_REFUSED;
-	return bci_error_set(
-		err, BCRAWL_E_AUTH, 401,
-		"the API refuses the token (HTTP 401): it is wrong, revoked or expired; "
-		"make a new API key");
+	return bci_server_refused(err);
 }

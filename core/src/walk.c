@@ -158,22 +158,26 @@ static int begin(struct slot *s)
 	return BCRAWL_OK;
 }
 
+/* Gives its group up; why has been said. */
+static void leave_group(struct slot *s)
+{
+	s->work.group->state = BCI_GROUP_FAILED;
+	s->state = IDLE;
+}
+
 static void fail_group(struct slot *s)
 {
 	struct walk *w = s->walk;
 
 	if (w->first->code == BCRAWL_OK)
 		bci_exchange_error(w->c, &s->x, w->first);
-	s->work.group->state = BCI_GROUP_FAILED;
-	s->state = IDLE;
+	leave_group(s);
 }
 
 /* After a failed try: another one later, or the group is given up. */
 static int try_again(struct slot *s)
 {
 	struct bcrawl *c = s->walk->c;
-	int64_t left = c->deadline - bci_clock_net(&c->clock);
-	struct bci_failure failure = { s->x.result, s->x.retry_after_s, 0 };
 	int64_t wait;
 
 	if (s->x.status == 401) {
@@ -185,10 +189,9 @@ static int try_again(struct slot *s)
 		wait = 0;
 	} else {
 		s->attempt = s->last_id > s->try_from ? 1 : s->attempt + 1;
-		failure.attempt = s->attempt;
-		wait = bci_retry_wait(&failure, left);
+		wait = bci_exchange_retry(c, &s->x, s->attempt);
 	}
-	if (wait < 0 || s->disorder || s->x.body_error == BCRAWL_E_LIMIT) {
+	if (wait < 0 || s->disorder) {
 		fail_group(s);
 		return BCRAWL_OK;
 	}
@@ -270,6 +273,24 @@ static void take_work(struct slot *s)
 	s->token_tried = false;
 }
 
+/* Begins, waits for the gate, or, if that does not open in time, gives up. */
+static int begin_if_allowed(struct slot *s)
+{
+	struct walk *w = s->walk;
+	struct bcrawl *c = w->c;
+	int64_t wait = bci_request_due(c, w->first->code ? NULL : w->first);
+
+	if (wait < 0) {
+		leave_group(s);
+		return BCRAWL_OK;
+	}
+	s->not_before = bci_clock_mono(&c->clock) + wait;
+	if (wait > 0)
+		return BCRAWL_OK;
+	bci_gate_pass(&c->gate, s->not_before);
+	return begin(s);
+}
+
 /* Gives idle slots work and begins what is due. */
 static int begin_due(struct walk *w)
 {
@@ -284,7 +305,7 @@ static int begin_due(struct walk *w)
 		if (s->state == WAITING && s->work.group->state == BCI_GROUP_FAILED)
 			s->state = IDLE;
 		if (s->state == WAITING && now >= s->not_before)
-			rc = begin(s);
+			rc = begin_if_allowed(s);
 	}
 	return rc;
 }
