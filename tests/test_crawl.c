@@ -1072,6 +1072,8 @@ static void test_deadline(void **state)
 		CHECK(parts[k], e.net.mono_ms - began >= 20000 && e.net.mono_ms - began <= 20400);
 		check_crawl_samples(&e, fleets_read);
 		CHECK(parts[k], value(&e, CRAWL("duration_seconds")) >= 20);
+		CHECK_NUM(parts[k], value(&e, "balena_api_requests_total{account=\"default\","
+		                               "result=\"timeout\"}"), 1);
 		for (size_t f = 0; f < LEN(small_sums) && k == 2; f++)
 			check_no_sums(&e, small_sums[f].slug);
 		for (size_t f = 0; f < LEN(small_sums) && fleets_read; f++)

@@ -116,6 +116,8 @@ BCI_MUST_CHECK int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct
 /* After an exchange is done: judges its body by the parser that read it, counts it, and heeds what
  * it says about further requests. */
 void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page);
+/* After one was given up because of rc: that the deadline came is counted. */
+void bci_exchange_cut(struct bcrawl *c, int rc);
 /* Milliseconds until a request may go, -1: not before the deadline, and err says why. */
 int64_t bci_request_due(struct bcrawl *c, struct bcrawl_error *err);
 /* Milliseconds before a failed exchange is to be tried again, -1: it is not. */

@@ -36,6 +36,9 @@ void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct b
 		x->result = BCI_RESULT_GARBAGE;
 		x->body_error = bci_page_finish(page);
 	}
+	/* The deadline came among its rows, which are not to blame. */
+	if (x->body_error == BCRAWL_E_TIMEOUT)
+		x->result = BCI_RESULT_TIMEOUT;
 	if (x->body_error == BCRAWL_E_LIMIT)
 		snprintf(x->reason, sizeof(x->reason),
 			 "the answer is larger than this library allows");
@@ -47,6 +50,12 @@ void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct b
 		c->stats.throttled_s += (uint64_t)x->retry_after_s;
 	heed(c, x);
 	bci_progress(c);
+}
+
+void bci_exchange_cut(struct bcrawl *c, int rc)
+{
+	if (rc == BCRAWL_E_TIMEOUT)
+		c->stats.requests[BCI_RESULT_TIMEOUT]++;
 }
 
 /* Waits without a request. 0 or bci_may_go_on(). */
@@ -129,8 +138,10 @@ int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
 		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);
 		rc = bci_may_go_on(c, err);
 		if (rc) {
-			if (!x->done)
+			if (!x->done) {
 				c->transport.cancel(c->transport.self, x);
+				bci_exchange_cut(c, rc);
+			}
 			return rc;
 		}
 	}

@@ -369,13 +369,15 @@ static bool open_slots(struct walk *w)
 	return true;
 }
 
-static void close_slots(struct walk *w)
+static void close_slots(struct walk *w, int rc)
 {
 	for (size_t i = 0; i < w->slot_count; i++) {
 		struct slot *s = &w->slots[i];
 
-		if (s->state == BUSY && !s->x.done)
+		if (s->state == BUSY && !s->x.done) {
 			w->c->transport.cancel(w->c->transport.self, &s->x);
+			bci_exchange_cut(w->c, rc);
+		}
 		bci_page_free(s->page);
 		bci_buf_fini(&s->target);
 	}
@@ -406,7 +408,7 @@ int bci_walk(struct bcrawl *c, struct bci_plan *plan, struct bcrawl_error *first
 		.now = &c->names,
 	};
 	rc = open_slots(w) ? run(w) : bci_error_nomem(err);
-	close_slots(w);
+	close_slots(w, rc);
 	free(w);
 	return rc;
 }
