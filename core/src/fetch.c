@@ -159,12 +159,15 @@ int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bc
 
 	if (code == BCRAWL_E_NOMEM)
 		return bci_error_nomem(err);
-	if (x->status >= 300 && x->status < 400)
+	if (x->status >= 300 && x->status < 400 && x->status != 304)
 		return bci_error_set(
 			err, code, x->status,
 			"%.100s redirects (HTTP %ld), which is not followed: set the API's own "
 			"URL",
 			url, x->status);
+	if (x->status == 0 && x->result == BCI_RESULT_GARBAGE)
+		return bci_error_set(err, code, 0, "what answers at %.80s is no API: %.130s", url,
+		                     x->reason);
 	if (x->status == 0)
 		return bci_error_set(err, code, 0, "cannot reach %.80s: %.140s", url, x->reason);
 	return bci_error_set(err, code, x->status, "%.60s%.*s: %.100s", url, path > 40 ? 40 : path,

@@ -33,7 +33,8 @@ struct carrier {
 	char *token;
 	struct bci_exchange *x;
 	int64_t active_at; /* when bytes last came */
-	uint64_t body_bytes;
+	uint64_t head_bytes, body_bytes;
+	bool told;   /* enough was read of an error answer */
 	size_t said; /* of an error body, kept in x->reason */
 	char error[CURL_ERROR_SIZE];
 };
@@ -52,7 +53,11 @@ void bcrawl_global_cleanup(void)
 
 static enum bci_result judge_status(long status)
 {
-	if (status >= 200 && status < 300)
+	/* A part that nobody asked for is not the whole, even if it looks like one; and a protocol
+	 * that nobody wished to change to is none of ours. */
+	if (status < 200 || status == 206)
+		return BCI_RESULT_GARBAGE;
+	if (status < 300)
 		return BCI_RESULT_OK;
 	if (status == 401 || status == 403)
 		return BCI_RESULT_AUTH;
@@ -86,6 +91,20 @@ static void keep_reason(struct carrier *c, const char *data, size_t len)
 	c->x->reason[c->said] = '\0';
 }
 
+/* libcurl has had a limit of its own only since 8.3, and before it keeps all that comes. */
+static size_t on_header(char *data, size_t size, size_t n, void *user)
+{
+	struct carrier *c = user;
+
+	(void)data;
+	n *= size;
+	c->head_bytes += n;
+	if (c->head_bytes <= BCI_HEAD_BYTES_MAX)
+		return n;
+	c->x->body_error = BCRAWL_E_LIMIT;
+	return 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *user)
 {
 	struct carrier *c = user;
@@ -94,11 +113,12 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
 	n *= size;
 	c->active_at = bci_clock_net(c->http->clock);
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	c->body_bytes += n;
 	if (judge_status(status) != BCI_RESULT_OK) {
 		keep_reason(c, data, n);
-		return n;
+		c->told = c->body_bytes > BCI_ERROR_BYTES_MAX;
+		return c->told ? 0 : n;
 	}
-	c->body_bytes += n;
 	if (c->body_bytes > BCI_BODY_BYTES_MAX) {
 		c->x->body_error = BCRAWL_E_LIMIT;
 		return 0;
@@ -115,6 +135,11 @@ static void describe(struct carrier *c, CURLcode code)
 
 	if (x->body_error)
 		return;
+	if (code == CURLE_OUT_OF_MEMORY) {
+		snprintf(x->reason, sizeof(x->reason),
+			 "libcurl has no memory, or not for a line this long in the answer's head");
+		return;
+	}
 	if (code != CURLE_OK) {
 		snprintf(x->reason, sizeof(x->reason), "%.150s",
 		         c->error[0] ? c->error : curl_easy_strerror(code));
@@ -152,6 +177,9 @@ static void finish(struct carrier *c, CURLcode code)
 	curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
 	curl_easy_getinfo(c->easy, CURLINFO_HEADER_SIZE, &header);
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	/* It ended because we had heard enough, and says what it says. */
+	if (c->told)
+		code = CURLE_OK;
 	x->bytes = (uint64_t)wire + (uint64_t)header;
 	/* Before 8.12 a date in the past comes out negative. */
 	x->retry_after_s = retry_after > 0 ? (long)retry_after : -1;
@@ -172,10 +200,14 @@ static bool setup(struct carrier *c)
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)BCI_CONNECT_TIMEOUT_MS);
+	/* libcurl's own default is 1.0, and it then depends on the system what is refused. */
+	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "balenacrawl/" BCI_VERSION);
 	/* brotli would win if offered, and costs the server more than it saves us. */
 	curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
@@ -271,7 +303,8 @@ static bool begin(struct http *h, struct bci_exchange *x, const char *token)
 		return false;
 	c->x = x;
 	c->said = 0;
-	c->body_bytes = 0;
+	c->head_bytes = c->body_bytes = 0;
+	c->told = false;
 	c->error[0] = '\0';
 	c->active_at = bci_clock_net(h->clock);
 	if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)

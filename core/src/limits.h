@@ -10,6 +10,10 @@
 #define BCI_JSON_DEPTH 32
 /* A body that never ends must end somewhere: 1,000,000 ids are 12 MB, 20,000 devices 18 MB. */
 #define BCI_BODY_BYTES_MAX (1ull << 30)
+/* Those of a real answer are 2 KB; Node's own limit for what it receives is 16 KiB. */
+#define BCI_HEAD_BYTES_MAX (64u << 10)
+/* What is read of an error answer: an error page of a proxy in front is some 10 KB. */
+#define BCI_ERROR_BYTES_MAX (256u << 10)
 /* What is kept of an error answer, for the message; real ones are empty or one short string. */
 #define BCI_ERROR_BODY_MAX 120
 /* Far above any known account; bounds the fleet list's memory to some 100 MB. */
