@@ -962,7 +962,7 @@ def main():
     print("\nRan %d tests in %.3fs\n" % (
         sum(int(re.findall(r"^Ran (\d+) test", run.stderr, re.M)[-1]) for run in runs), time.monotonic() - started))
     failed = any(run.returncode for run in runs)
-    print("%s (%s)" % ("FAILED" if failed else "OK", ", ".join("%s=%d" % item for item in bad.items())))
+    print("FAILED" if failed else "OK", "(%s)" % ", ".join("%s=%d" % item for item in bad.items()) if bad else "")
     sys.exit(1 if failed else 0)
 
 
