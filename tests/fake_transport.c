@@ -16,7 +16,7 @@ static void keep_request(struct fake_transport *t, const char *target, const cha
 		t->log = realloc(t->log, t->log_cap * sizeof(*t->log));
 		assert_non_null(t->log);
 	}
-	t->log[t->log_count++] = (struct fake_request){ strdup(target), strdup(token) };
+	t->log[t->log_count++] = (struct fake_request){ strdup(target), strdup(token), t->mono_ms };
 }
 
 static struct fake_rule rule_for(struct fake_transport *t, const char *target, const char *token)
@@ -33,7 +33,20 @@ static struct fake_rule rule_for(struct fake_transport *t, const char *target, c
 			r->then(r->user);
 		return *r;
 	}
-	return (struct fake_rule){ 0 };
+	return t->chaos ? t->chaos(t->chaos_user, target) : (struct fake_rule){ 0 };
+}
+
+/* A copy of a rule's body, which may have NULs in it. */
+static char *copy_body(const struct fake_rule *r, size_t *len)
+{
+	char *body;
+
+	*len = r->body_len ? r->body_len : strlen(r->body);
+	body = malloc(*len + 1);
+	assert_non_null(body);
+	memcpy(body, r->body, *len);
+	body[*len] = '\0';
+	return body;
 }
 
 static void start(void *self, struct bci_exchange *x, const char *token)
@@ -49,13 +62,14 @@ static void start(void *self, struct bci_exchange *x, const char *token)
 	if (t->pending_count > t->most_pending)
 		t->most_pending = t->pending_count;
 	*p = (struct fake_pending){ .x = x, .rule = rule_for(t, x->target, token) };
-	if (p->rule.body)
-		p->body = strdup(p->rule.body);
-	else
+	if (p->rule.body) {
+		p->body = copy_body(&p->rule, &p->len);
+	} else {
 		p->body = t->answer(t->answer_user, x->target);
+		p->len = p->body ? strlen(p->body) : 0;
+	}
 	if (!p->body && p->rule.status == 0 && p->rule.result == BCI_RESULT_OK && !p->rule.hang)
 		p->rule.status = 500;
-	p->len = p->body ? strlen(p->body) : 0;
 	if (p->rule.cut && p->rule.cut_at < p->len)
 		p->len = p->rule.cut_at;
 	x->done = false;

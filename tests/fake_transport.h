@@ -18,6 +18,7 @@ struct fake_rule {
 	enum bci_result result; /* OK: judged by status */
 	long status;            /* 0: no answer at all, unless result is OK, then 200 */
 	const char *body;       /* NULL: what answer() gives */
+	size_t body_len;        /* 0: up to its NUL */
 	long retry_after_s;     /* 0: not said */
 	void (*then)(void *user); /* called when it was applied; may be NULL */
 	void *user;
@@ -35,10 +36,14 @@ struct fake_transport {
 	const char *token;  /* that every request must have; NULL: any */
 	size_t chunk;       /* bytes of a body handed over at a time; 0: all */
 	bool together;      /* exchanges take turns, one chunk each */
+	/* What becomes of requests that no rule takes; may be NULL. */
+	struct fake_rule (*chaos)(void *user, const char *target);
+	void *chaos_user;
 	int64_t step_ms;    /* the time that a step with something to do takes */
 
 	struct fake_request {
 		char *target, *token;
+		int64_t at; /* when it was begun, monotonic */
 	} *log; /* of all requests */
 	size_t log_count, log_cap;
 	size_t steps, most_pending;
