@@ -128,7 +128,8 @@ void bci_record_value(struct bci_record *r, enum bci_metric_id id, double value)
 		return;
 	if (!m->integral && m->unit != BCRAWL_UNIT_TIMESTAMP)
 		value = round(value * 1e6) / 1e6;
-	r->values[r->sample.value_count++] = (struct bcrawl_value){ m, value };
+	/* -0 is 0. */
+	r->values[r->sample.value_count++] = (struct bcrawl_value){ m, value + 0.0 };
 }
 
 int bci_record_end(struct bci_record *r)
