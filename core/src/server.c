@@ -50,9 +50,8 @@ static int control(struct bcrawl *c, int version, struct bcrawl_error *err)
  * together with a good answer from v6 says that there is no v7. */
 static int find_version(struct bcrawl *c, struct bcrawl_error *err)
 {
-	struct bci_exchange x = { 0 };
-	struct bcrawl_error v7 = { .size = sizeof(v7) };
-	int rc = control(c, 7, &v7);
+	struct bcrawl_error v7 = { .size = sizeof(v7) }, v6 = { .size = sizeof(v6) };
+	int known = c->server.version, rc = control(c, 7, &v7);
 
 	if (rc == BCRAWL_OK) {
 		c->server.version = 7;
@@ -60,16 +59,14 @@ static int find_version(struct bcrawl *c, struct bcrawl_error *err)
 	}
 	if (v7.http_status != 404)
 		return bci_error_set(err, rc, v7.http_status, "%s", v7.message);
-	rc = probe(c, 6, NULL, &x, err);
-	if (rc)
-		return rc;
-	if (x.result == BCI_RESULT_OK) {
-		c->token_state = BCI_TOKEN_VALID;
-		c->server.version = 6;
+	/* So that a refusal is looked into by requests that the server knows. */
+	c->server.version = 6;
+	rc = control(c, 6, &v6);
+	if (rc == BCRAWL_OK)
 		return BCRAWL_OK;
-	}
-	if (x.status != 404)
-		return bci_exchange_error(c, &x, err);
+	c->server.version = known;
+	if (v6.http_status != 404)
+		return bci_error_set(err, rc, v6.http_status, "%s", v6.message);
 	return bci_error_set(err, BCRAWL_E_REQUEST, 404,
 	                     "%.120s is no balena API: neither /v7/device nor /v6/device is there",
 	                     bci_config_text(c->cfg, BCI_OPT_API_URL));
