@@ -272,27 +272,39 @@ static void begin_crawl(struct bcrawl *c, const struct bcrawl_sink *sink, void *
 	};
 }
 
+static void forget_refusal(struct bcrawl *c)
+{
+	bci_token_free(c->refused);
+	c->refused = NULL;
+	c->refusals = 0;
+}
+
 /* A token that was refused is not sent again at every crawl: it does not become good by that. A new
  * one in its place is tried at once. */
 static int recall_refusal(struct bcrawl *c, struct bcrawl_error *err)
 {
 	if (!c->refused || strcmp(c->refused, c->token) != 0) {
-		bci_token_free(c->refused);
-		c->refused = NULL;
-		c->refusals = 0;
+		forget_refusal(c);
 		return BCRAWL_OK;
 	}
 	if (bci_clock_mono(&c->clock) >= c->refused_until)
 		return BCRAWL_OK;
+	/* That it is forbidden to ask does not say that the token is bad. */
+	if (c->refused_status != 401)
+		return bci_error_set(err, BCRAWL_E_AUTH, c->refused_status,
+				     "the API forbids to be asked (HTTP %ld), and is left alone "
+				     "for a while",
+				     c->refused_status);
 	c->token_state = BCI_TOKEN_REFUSED;
 	return bci_server_refused(err);
 }
 
 /* Out of memory costs only the slowing down. */
-static void remember_refusal(struct bcrawl *c)
+static void remember_refusal(struct bcrawl *c, long status)
 {
 	if (!c->refused)
 		c->refused = strdup(c->token);
+	c->refused_status = status;
 	c->refusals++;
 	c->refused_until = c->last_start_mono +
 			   bci_refused_wait(c->refusals, (int64_t)(bci_interval_s(c) * 1000));
@@ -365,8 +377,11 @@ static int crawl(struct bcrawl *c, struct bcrawl_error *err)
 	uint64_t before = c->stats.requests[BCI_RESULT_AUTH];
 	int rc = read_all(c, err);
 
-	if (rc == BCRAWL_E_AUTH && c->stats.requests[BCI_RESULT_AUTH] > before)
-		remember_refusal(c);
+	/* Where only some of what was asked for is forbidden, the rest is still to be had. */
+	if (c->token_state == BCI_TOKEN_VALID)
+		forget_refusal(c);
+	else if (rc == BCRAWL_E_AUTH && c->stats.requests[BCI_RESULT_AUTH] > before)
+		remember_refusal(c, err->http_status);
 	return rc;
 }
 

@@ -70,6 +70,7 @@ struct bcrawl {
 	int64_t last_start_wall, last_start_mono, distance_ms;
 	double  last_success_s; /* 0: none yet */
 	char   *refused;        /* the token that was, NULL: none */
+	long    refused_status; /* 401 or 403 */
 	unsigned refusals;      /* of it, in a row */
 	int64_t refused_until;  /* monotonic; it is not tried before */
 	int64_t orphans_seen;
@@ -129,7 +130,7 @@ int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bc
 
 /* Finds out version and fields, unless that was done within the hour. */
 BCI_MUST_CHECK int bci_server_probe(struct bcrawl *c, struct bcrawl_error *err);
-/* After a 401: reads the token anew. Returns whether it is another one now. */
+/* After a 401 or 403: reads the token anew. Returns whether it is another one now. */
 bool bci_server_new_token(struct bcrawl *c);
 /* After a 401 that stays: is the token bad, or the server in trouble? Sets err, returns its code.
  */

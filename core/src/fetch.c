@@ -177,6 +177,7 @@ int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bc
 int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err)
 {
 	struct bci_exchange x;
+	bool token_tried = false;
 	int rc;
 
 	for (int attempt = 1;; attempt++) {
@@ -189,7 +190,8 @@ int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *
 			c->token_state = BCI_TOKEN_VALID;
 			return BCRAWL_OK;
 		}
-		if (x.status == 401 && attempt == 1 && bci_server_new_token(c)) {
+		if (x.result == BCI_RESULT_AUTH && !token_tried && bci_server_new_token(c)) {
+			token_tried = true;
 			c->stats.retries++;
 			continue;
 		}

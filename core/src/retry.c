@@ -61,12 +61,12 @@ int64_t bci_refused_wait(unsigned n, int64_t interval_ms)
 
 	if (n < 2)
 		return 0;
-	for (unsigned i = 2; i < n && wait < BCI_REFUSED_MOST_MS; i++)
+	for (unsigned i = 1; i < n && wait < BCI_REFUSED_MOST_MS; i++)
 		wait *= 2;
 	if (wait > BCI_REFUSED_MOST_MS)
 		wait = BCI_REFUSED_MOST_MS;
 	/* Half an interval less than that many intervals: the crawl that is due may come early. */
-	return wait + (interval_ms < wait ? interval_ms : wait) / 2;
+	return wait - (interval_ms < wait ? interval_ms : wait) / 2;
 }
 
 int bci_result_status(enum bci_result result)

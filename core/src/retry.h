@@ -21,7 +21,7 @@ int64_t bci_retry_wait(const struct bci_failure *f, int64_t left_ms);
 int64_t bci_retry_hold(const struct bci_failure *f);
 
 /* How long to leave the server alone that has refused the same token n times in a row: not at all
- * after the first time, then longer and longer. */
+ * after the first time, then for 2, 4, 8 ... intervals. */
 int64_t bci_refused_wait(unsigned n, int64_t interval_ms);
 
 /* The error code that stands for a result. */

@@ -26,7 +26,7 @@ struct slot {
 	int64_t not_before;  /* monotonic; of the next try */
 	int attempt;         /* tries since the last step forward */
 	bool disorder;       /* the answer held rows that were not asked for */
-	bool token_tried;    /* a 401 was answered with another token */
+	bool token_tried;    /* a refusal was answered with another token */
 	unsigned token_serial; /* of the token that the try was made with */
 	struct bci_page *page;
 	struct bci_buf target;
@@ -174,19 +174,25 @@ static void fail_group(struct slot *s)
 	leave_group(s);
 }
 
+/* Whether there is another token than that of the try. */
+static bool has_another_token(const struct slot *s)
+{
+	struct bcrawl *c = s->walk->c;
+
+	return s->token_serial != c->token_serial || bci_server_new_token(c);
+}
+
 /* After a failed try: another one later, or the group is given up. */
 static int try_again(struct slot *s)
 {
 	struct bcrawl *c = s->walk->c;
 	int64_t wait;
 
-	if (s->x.status == 401) {
-		bool another = s->token_serial != c->token_serial || bci_server_new_token(c);
-
-		if (!another || s->token_tried)
-			return bci_server_explain_401(c, s->walk->err);
+	if (s->x.result == BCI_RESULT_AUTH && !s->token_tried && has_another_token(s)) {
 		s->token_tried = true;
 		wait = 0;
+	} else if (s->x.status == 401) {
+		return bci_server_explain_401(c, s->walk->err);
 	} else {
 		s->attempt = s->last_id > s->try_from ? 1 : s->attempt + 1;
 		wait = bci_exchange_retry(c, &s->x, s->attempt);
