@@ -24,6 +24,9 @@ static void heed(struct bcrawl *c, const struct bci_exchange *x)
 	};
 	int64_t hold = bci_retry_hold(&f);
 
+	/* By 503, too; and what is more than we heed was not waited for. */
+	if (hold > 0 && x->retry_after_s > 0)
+		c->stats.throttled_s += (uint64_t)hold / 1000;
 	if (hold > 0)
 		bci_gate_close(&c->gate, bci_clock_mono(&c->clock), hold);
 	else if (x->result == BCI_RESULT_OK)
@@ -46,8 +49,6 @@ void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct b
 		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(page));
 	c->stats.requests[x->result]++;
 	c->stats.bytes += x->bytes;
-	if (x->result == BCI_RESULT_THROTTLED && x->retry_after_s > 0)
-		c->stats.throttled_s += (uint64_t)x->retry_after_s;
 	heed(c, x);
 	bci_progress(c);
 }
