@@ -349,6 +349,38 @@ static void test_hold_is_shared(void **state)
 	hold_one(503, "22 ok, 1 server_error; 1 again, 30 s");
 }
 
+/* Two that were under way are told to wait: the longer one counts, whichever comes first. */
+static void test_longest_hold(void **state)
+{
+	static const char *const options[] = { "page-size", "1", "concurrency", "3", NULL };
+	static const long seconds[][2] = { { 30, 5 }, { 5, 30 } };
+
+	(void)state;
+	for (size_t i = 0; i < LEN(seconds); i++) {
+		static const char *const parts[] = { "id%20gt%201%20and%20id%20le%202&",
+			                             "id%20gt%202%20and%20id%20le%203&" };
+		struct env e;
+		int64_t at = 0;
+
+		env_init(&e, "longest", options);
+		e.world.lacks = "";
+		e.net.together = true;
+		for (size_t k = 0; k < LEN(parts); k++)
+			fake_rule(&e.net, (struct fake_rule){ .match = parts[k], .times = 1, .status = 429, .body = "",
+			                                      .retry_after_s = seconds[i][k] });
+		assert_int_equal(run(&e), 0);
+		check_found(&e, &e.world, 0);
+		CHECK_NUM("both count", value(&e, API("throttled_seconds_total")), 35);
+		for (size_t k = 0; k < e.net.log_count; k++) {
+			if (at && e.net.log[k].at > at)
+				CHECK("too early", e.net.log[k].at >= at + 30000);
+			if (strstr(e.net.log[k].target, parts[1]) && !at)
+				at = e.net.log[k].at;
+		}
+		env_fini(&e);
+	}
+}
+
 /* A wish that outlasts crawls: they fail, quietly and without a request, until it is over. */
 static void hold_over_crawls(const char *part, long status)
 {
@@ -1922,6 +1954,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hold_is_shared),
+		cmocka_unit_test(test_longest_hold),
 		cmocka_unit_test(test_hold_over_crawls),
 		cmocka_unit_test(test_hold_lengths),
 		cmocka_unit_test(test_hold_not_said),
