@@ -405,6 +405,9 @@ static void hold_over_crawls(const char *part, long status)
 		CHECK(part, i == 1 || e.net.log_count == asked);
 		CHECK(part, e.sink.summary.duration_s < 1);
 		CHECK_NUM(part, value(&e, API("throttled_seconds_total")), 200);
+		/* It is not our own budget. */
+		CHECK(part, i == 1 || strstr(e.err.message, "asked not to be asked"));
+		CHECK_INT(part, e.err.http_status, i == 1 ? status : 429);
 		/* A 503 becomes another trouble, which is said. */
 		check_log(&e, i > 1 && status == 503 ? 2 : 1, "");
 	}
@@ -481,12 +484,12 @@ static void test_hold_lengths(void **state)
 /* A 429 that does not say how long: some seconds, at random, longer each time, in each crawl. */
 static void test_hold_not_said(void **state)
 {
-	int64_t least = HOUR, most = 0;
+	int64_t least = HOUR, most = 0, most2 = 0, most4 = 0;
 
 	(void)state;
 	for (uint64_t seed = 0; seed < 64; seed++) {
 		struct env e;
-		int64_t first, second, third;
+		int64_t first, second, fourth;
 
 		env_init(&e, "not said", NULL);
 		e.world.lacks = "";
@@ -504,15 +507,18 @@ static void test_hold_not_said(void **state)
 		check_log(&e, 2, "all is well again");
 		first = e.net.log[1].at - e.net.log[0].at - 1;
 		second = e.net.log[2].at - e.net.log[1].at - 1;
-		third = e.net.log[4].at - e.net.log[3].at - 1;
+		fourth = e.net.log[4].at - e.net.log[3].at - 1;
 		CHECK(e.name, first >= 1000 && first < 3000 && second >= 1000 && second < 5000);
-		/* The fourth in a row. */
-		CHECK(e.name, third >= 1000 && third < 17000);
+		CHECK(e.name, fourth >= 1000 && fourth < 17000);
 		least = first < least ? first : least;
 		most = first > most ? first : most;
+		most2 = second > most2 ? second : most2;
+		most4 = fourth > most4 ? fourth : most4;
 		env_fini(&e);
 	}
 	assert_true(least < 1500 && most > 2500);
+	/* Up to twice as long each time. */
+	assert_true(most2 > 4000 && most4 > 12000);
 }
 
 /* A good answer ends the growth. */
@@ -756,6 +762,47 @@ static void test_jitter(void **state)
 		assert_in_range(sum[1] / 64, 400, 600);
 		assert_true(same < 16);
 	}
+}
+
+static void slow(void *user)
+{
+	((struct fake_transport *)user)->step_ms = 9800;
+}
+
+static void fast(void *user)
+{
+	((struct fake_transport *)user)->step_ms = 1;
+}
+
+/* A wait that would end behind the deadline is none: what went wrong is said at once, and not that
+ * time is up. */
+static void test_no_time_to_wait(void **state)
+{
+	static const char *const options[] = { "deadline", "10", NULL };
+	int again = 0, given_up = 0;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 32; seed++) {
+		struct env e;
+		int rc;
+
+		begin(&e, "no time", options);
+		e.c->clock.seed = seed;
+		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .times = 1, .result = BCI_RESULT_NETWORK,
+		                                      .body = "", .then = slow, .user = &e.net });
+		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .then = fast, .user = &e.net });
+		rc = crawl_after(&e, MINUTE);
+		if (rc == 0)
+			check_found(&e, &e.world, 0);
+		else
+			check_nothing(&e, (double)NAN);
+		CHECK_INT(e.name, rc, rc ? BCRAWL_E_NET : 0);
+		CHECK(e.name, rc == 0 || e.sink.summary.duration_s == 9.8);
+		given_up += rc != 0;
+		again += rc == 0;
+		env_fini(&e);
+	}
+	assert_true(again > 5 && given_up > 10);
 }
 
 /* All faults at once, by chance. */
@@ -1965,6 +2012,7 @@ int main(void)
 		cmocka_unit_test(test_budgets_apart),
 		cmocka_unit_test(test_tries),
 		cmocka_unit_test(test_jitter),
+		cmocka_unit_test(test_no_time_to_wait),
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_token_rotates),
 		cmocka_unit_test(test_token_rotates_in_trouble),
