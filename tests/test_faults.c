@@ -1329,7 +1329,7 @@ static void check_row(const char *name, const char *members, const char *want, c
 	e.net.chunk = strlen(members) % 5 + 1;
 	if (strlen(members) > 100000)
 		e.net.chunk = 16384;
-	CHECK_INT(name, run(&e), want ? 0 : BCRAWL_E_PROTOCOL);
+	CHECK_INT(name, run(&e), want ? 0 : strlen(members) > 1000000 ? BCRAWL_E_LIMIT : BCRAWL_E_PROTOCOL);
 	if (!want) {
 		CHECK_INT(name, e.sink.summary.devices, 1);
 		check_found(&e, &right, SMALL_FLEETS);
@@ -1549,6 +1549,23 @@ static void test_large_element(void **state)
 		env_fini(&e);
 	}
 	free(told);
+}
+
+/* A megabyte is not too much, to the byte. */
+static void test_largest_element(void **state)
+{
+	static const char before[] = ONLINE "\"note\":\"", row[] = "{\"id\":20,\"belongs_to__application\":"
+		"{\"__id\":1},\"uuid\":\"u20\",}";
+	size_t most = BCI_ELEMENT_BYTES_MAX - strlen(row) - strlen(before) - 1;
+
+	(void)state;
+	for (size_t above = 0; above < 3; above++) {
+		char *told = long_text(before, most + above, "\"");
+
+		check_row(above ? "above" : "just as large", told, above ? NULL : ONLINE "\"note\":\"\"", NULL, 0,
+		          NULL);
+		free(told);
+	}
 }
 
 static void test_depth(void **state)
@@ -2029,6 +2046,7 @@ int main(void)
 		cmocka_unit_test(test_duplicate_keys),
 		cmocka_unit_test(test_long_texts),
 		cmocka_unit_test(test_large_element),
+		cmocka_unit_test(test_largest_element),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_uuids),
