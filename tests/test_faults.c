@@ -719,6 +719,25 @@ static void test_tries(void **state)
 	}
 }
 
+/* Of a group that is given up nothing more is asked. */
+static void test_given_up(void **state)
+{
+	static const char *const options[] = { "concurrency", "1", NULL };
+	struct env e;
+
+	(void)state;
+	begin(&e, "given up", options);
+	e.c->cfg->values[BCI_OPT_PAGE_SIZE].number = 1;
+	fake_rule(&e.net, (struct fake_rule){ .match = "id%20gt%201%20and%20id%20le%202&", .times = TRIES,
+	                                      .status = 500, .body = "" });
+	assert_int_equal(crawl_after(&e, MINUTE), BCRAWL_E_SERVER);
+	assert_int_equal(e.sink.summary.devices, 2);
+	check_found(&e, &e.world, SMALL_FLEETS);
+	/* The list, ids, the first range, the second three times, those of no fleet. */
+	assert_int_equal(e.net.log_count, 7);
+	env_fini(&e);
+}
+
 /* Full jitter: from nothing to all of the range, another one for each crawler. */
 static void test_jitter(void **state)
 {
@@ -2028,6 +2047,7 @@ int main(void)
 		cmocka_unit_test(test_budget_too_small),
 		cmocka_unit_test(test_budgets_apart),
 		cmocka_unit_test(test_tries),
+		cmocka_unit_test(test_given_up),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_no_time_to_wait),
 		cmocka_unit_test(test_all_at_once),
