@@ -160,6 +160,9 @@ static void test_bodies(void **state)
 		{ "a bad escape", "{\"d\":[{\"a\":\"\\x\"}]}", BCRAWL_E_PROTOCOL, 0 },
 		{ "a bad word", "{\"d\":[{\"a\":nul}]}", BCRAWL_E_PROTOCOL, 0 },
 		{ "a word in capitals", "{\"d\":[{\"a\":TRUE}]}", BCRAWL_E_PROTOCOL, 0 },
+		/* json-c 0.16, fed in pieces, takes these for 1 and -1 if a piece ends at the right place. */
+		{ "a number with a minus in it", "{\"d\":[{\"id\":1-2}]}", BCRAWL_E_PROTOCOL, 0 },
+		{ "a negative number with a minus in it", "{\"d\":[{\"id\":-1-1}]}", BCRAWL_E_PROTOCOL, 0 },
 		{ "mixed brackets", "{\"d\":[{\"a\":[}]}]}", BCRAWL_E_PROTOCOL, 0 },
 	};
 

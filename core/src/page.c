@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes in, one JSON object out per array element. The envelope is scanned by hand, each element
- * is fed to json-c's tokener, which stops at the element's end.
+ * Bytes in, one JSON object out per array element. The envelope and the ends of the elements are
+ * found by hand, each element then goes to json-c's tokener as a whole.
  *
  *   {"d":[{...},{...}]}
  *
- * json-c has no event interface; with STRICT alone its tokener fails at the comma behind an
- * element when that comes in the same chunk, hence ALLOW_TRAILING_CHARS. VALIDATE_UTF8 is of no use
- * here: it refuses a chunk that ends inside a character. record.c cleans what is shown. */
+ * json-c 0.16 can be fed in pieces, but what it takes then depends on where they end: {"a":1-2} is
+ * 1 if a piece ends behind the 1, and an error if not. VALIDATE_UTF8 is not asked for: one bad byte
+ * in a name must not cost all devices; record.c cleans what is shown. */
 #include "page.h"
 
+#include "buf.h"
 #include "limits.h"
 
 #include <json-c/json.h>
@@ -22,8 +23,10 @@ struct bci_page {
 	void *user;
 	struct json_tokener *tok;
 	enum state state;
-	size_t matched;       /* of the envelope's opening */
-	size_t element_bytes;
+	size_t matched; /* of the envelope's opening */
+	struct bci_buf element; /* as much of it as came in earlier pieces */
+	size_t depth;           /* of open braces and brackets; 0 between elements, as these are */
+	bool in_string, escaped;
 	int error;
 	const char *reason;
 };
@@ -42,7 +45,8 @@ struct bci_page *bci_page_new(bci_page_element_fn *fn, void *user)
 		free(p);
 		return NULL;
 	}
-	json_tokener_set_flags(p->tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	json_tokener_set_flags(p->tok, JSON_TOKENER_STRICT);
+	bci_buf_init(&p->element, BCI_ELEMENT_BYTES_MAX);
 	bci_page_reset(p, fn, user);
 	return p;
 }
@@ -52,13 +56,17 @@ void bci_page_free(struct bci_page *p)
 	if (!p)
 		return;
 	json_tokener_free(p->tok);
+	bci_buf_fini(&p->element);
 	free(p);
 }
 
 void bci_page_reset(struct bci_page *p, bci_page_element_fn *fn, void *user)
 {
 	json_tokener_reset(p->tok);
-	*p = (struct bci_page){ .fn = fn, .user = user, .tok = p->tok, .reason = "" };
+	bci_buf_reset(&p->element);
+	*p = (struct bci_page){
+		.fn = fn, .user = user, .tok = p->tok, .element = p->element, .reason = ""
+	};
 }
 
 static int fail(struct bci_page *p, int code, const char *reason)
@@ -74,37 +82,69 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* Takes bytes of the current element; *used says how many. */
-static int feed_element(struct bci_page *p, const char *data, size_t len, size_t *used)
+/* How many of the bytes belong to the current element; *whole says whether its end is among them.
+ * Whether braces match brackets is json-c's to say, and so is what stands between them. */
+static size_t scan_element(struct bci_page *p, const char *data, size_t len, bool *whole)
 {
-	/* One past the cap is enough to know that the cap was passed. */
-	size_t room = BCI_ELEMENT_BYTES_MAX - p->element_bytes + 1;
-	size_t n = len < room ? len : room;
-	struct json_object *o = json_tokener_parse_ex(p->tok, data, (int)n);
-	enum json_tokener_error e = json_tokener_get_error(p->tok);
+	size_t i = 0;
+
+	*whole = false;
+	while (i < len && !*whole) {
+		char c = data[i++];
+
+		if (p->escaped)
+			p->escaped = false;
+		else if (p->in_string && c == '\\')
+			p->escaped = true;
+		else if (c == '"')
+			p->in_string = !p->in_string;
+		else if (!p->in_string && (c == '{' || c == '['))
+			p->depth++;
+		else if (!p->in_string && (c == '}' || c == ']'))
+			*whole = --p->depth == 0;
+	}
+	return i;
+}
+
+/* Hands an element on. */
+static int take_element(struct bci_page *p, const char *text, size_t len)
+{
+	struct json_object *o = json_tokener_parse_ex(p->tok, text, (int)len);
+	bool good = json_tokener_get_error(p->tok) == json_tokener_success &&
+		    json_tokener_get_parse_end(p->tok) == len;
 	int rc;
 
-	if (e == json_tokener_continue) {
-		p->element_bytes += n;
-		*used = n;
-		if (p->element_bytes > BCI_ELEMENT_BYTES_MAX)
-			return fail(p, BCRAWL_E_LIMIT, too_large);
-		return 0;
-	}
-	if (e != json_tokener_success || !json_object_is_type(o, json_type_object)) {
+	json_tokener_reset(p->tok);
+	if (!good) {
 		json_object_put(o);
 		return fail(p, BCRAWL_E_PROTOCOL, "is not well-formed JSON");
 	}
-	*used = json_tokener_get_parse_end(p->tok);
-	if (p->element_bytes + *used > BCI_ELEMENT_BYTES_MAX) {
-		json_object_put(o);
-		return fail(p, BCRAWL_E_LIMIT, too_large);
-	}
-	json_tokener_reset(p->tok);
 	p->state = BETWEEN;
 	rc = p->fn(p->user, o);
 	json_object_put(o);
 	return rc ? fail(p, rc, "has an element that is not as asked for") : 0;
+}
+
+/* Takes bytes of the current element; *used says how many. */
+static int feed_element(struct bci_page *p, const char *data, size_t len, size_t *used)
+{
+	bool whole;
+	int rc;
+
+	*used = scan_element(p, data, len, &whole);
+	if (*used > BCI_ELEMENT_BYTES_MAX - p->element.len)
+		return fail(p, BCRAWL_E_LIMIT, too_large);
+	/* Most come in one piece: those need no copy. */
+	if (whole && p->element.len == 0)
+		return take_element(p, data, *used);
+	bci_buf_add(&p->element, data, *used);
+	if (p->element.failed)
+		return fail(p, p->element.failed, too_large);
+	if (!whole)
+		return 0;
+	rc = take_element(p, p->element.data, p->element.len);
+	bci_buf_reset(&p->element);
+	return rc;
 }
 
 /* Takes one byte outside of elements. */
@@ -153,10 +193,8 @@ int bci_page_feed(struct bci_page *p, const char *data, size_t len)
 	while (i < len && p->state != FAILED) {
 		size_t used = 1;
 
-		if ((p->state == FIRST || p->state == NEXT) && data[i] == '{') {
+		if ((p->state == FIRST || p->state == NEXT) && data[i] == '{')
 			p->state = ELEMENT;
-			p->element_bytes = 0;
-		}
 		if (p->state == ELEMENT)
 			feed_element(p, data + i, len - i, &used);
 		else

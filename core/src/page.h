@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The page parser: takes the bytes of a {"d":[{...},{...}]} body in chunks of any size and hands
- * out one object of the array at a time. No I/O; memory is one element, whatever the page. */
+ * out one object of the array at a time. No I/O; memory is one element, whatever the page. Where a
+ * chunk ends changes nothing. */
 #ifndef BCI_PAGE_H
 #define BCI_PAGE_H
 
