@@ -1496,6 +1496,21 @@ static void test_counters(void **state)
 	env_fini(&e);
 }
 
+/* What is counted is what is heeded, whatever a server asks for: a whole number that every reader
+ * can hold. */
+static void test_throttled_for_ever(void **state)
+{
+	struct env e;
+
+	(void)state;
+	env_init(&e, "throttled for ever", NULL);
+	fake_rule(&e.net, (struct fake_rule){ .match = LIST, .times = 1, .status = 429,
+	                                      .retry_after_s = INT64_MAX, .body = "" });
+	assert_int_equal(run(&e), BCRAWL_E_THROTTLED);
+	CHECK_NUM("throttled", value(&e, API("throttled_seconds_total")), BCI_HOLD_MAX_S);
+	env_fini(&e);
+}
+
 static void test_rejected_values(void **state)
 {
 	static const struct fake_device devices[] = {
@@ -2525,6 +2540,7 @@ int main(void)
 		cmocka_unit_test(test_detail_fleets_odd),
 		cmocka_unit_test(test_detail_fleets_cut),
 		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_throttled_for_ever),
 		cmocka_unit_test(test_rejected_values),
 		cmocka_unit_test(test_interval),
 		cmocka_unit_test(test_clock_set_back),

@@ -57,7 +57,9 @@ static void test_id(void **state)
 	} cases[] = {
 		{ NULL, ABSENT, 42 },      { "null", ABSENT, 42 },    { "0", GOOD, 0 },
 		{ "1", GOOD, 1 },          { "2147483648", GOOD, INT64_C(2147483648) },
-		{ "9223372036854775806", GOOD, INT64_MAX - 1 },
+		{ "9007199254740991", GOOD, BCI_ID_MAX },
+		{ "9007199254740992", TYPE, 42 },
+		{ "9223372036854775806", TYPE, 42 },
 		{ "9223372036854775807", TYPE, 42 },
 		{ "9223372036854775808", TYPE, 42 },
 		{ "18446744073709551615", TYPE, 42 },
@@ -245,6 +247,9 @@ static void test_jwt(void **state)
 		{ "expiry as text", "h.eyJleHAiOiIxNzk1NDE0NzI0In0.s", (double)NAN },
 		/* {"exp":null} */
 		{ "expiry null", "h.eyJleHAiOm51bGx9.s", (double)NAN },
+		/* {"exp":1e308}, {"exp":-5}: no times, which the core's date range ends at */
+		{ "far beyond all dates", "h.eyJleHAiOjFlMzA4fQ.s", (double)NAN },
+		{ "before the epoch", "h.eyJleHAiOi01fQ.s", (double)NAN },
 		/* [1] */
 		{ "an array", "h.WzFd.s", (double)NAN },
 		{ "padding is not of this alphabet", "h.eyJpZCI6MiwiZXhwIjoxNzk1NDE0NzI0fQ==.s", (double)NAN },

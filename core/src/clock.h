@@ -29,6 +29,7 @@ double bci_clock_luck(struct bci_clock *c);
 
 /* "2026-11-23T06:18:44.296Z" (always UTC, with or without a fraction) -> seconds since the epoch.
  * false: not such a date, or outside the years 1970 to 9999. */
+#define BCI_DATE_MAX 253402300800.0 /* the end of 9999 */
 BCI_MUST_CHECK bool bci_date_parse(const char *text, double *seconds);
 
 #endif

@@ -43,8 +43,7 @@ enum bci_json bci_json_id(const struct json_object *o, const char *name, int64_t
 	if (!json_object_is_type(v, json_type_int))
 		return BCI_JSON_TYPE;
 	id = json_object_get_int64(v);
-	/* INT64_MAX is what json-c makes of anything larger. */
-	if (id < 0 || id == INT64_MAX)
+	if (id < 0 || id > BCI_ID_MAX)
 		return BCI_JSON_TYPE;
 	*out = id;
 	return BCI_JSON_OK;

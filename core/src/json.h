@@ -9,6 +9,9 @@
 
 struct json_object;
 
+/* The server is JavaScript: above this its numbers, and our doubles, are no longer exact. */
+#define BCI_ID_MAX ((INT64_C(1) << 53) - 1)
+
 enum bci_json {
 	BCI_JSON_ABSENT, /* missing or null: no value, and nothing wrong */
 	BCI_JSON_OK,
@@ -16,7 +19,7 @@ enum bci_json {
 };
 
 enum bci_json bci_json_number(const struct json_object *o, const char *name, double *out);
-/* A whole number that fits. */
+/* A whole number from 0 to BCI_ID_MAX. */
 enum bci_json bci_json_id(const struct json_object *o, const char *name, int64_t *out);
 enum bci_json bci_json_bool(const struct json_object *o, const char *name, bool *out);
 /* The empty string is absent. */

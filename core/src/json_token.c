@@ -54,7 +54,8 @@ double bci_jwt_expiry(const char *token)
 		return NAN;
 	o = json_tokener_parse(text);
 	if (!o || !json_object_is_type(o, json_type_object) ||
-	    bci_json_number(o, "exp", &expiry) != BCI_JSON_OK)
+	    bci_json_number(o, "exp", &expiry) != BCI_JSON_OK || expiry < 0 ||
+	    expiry > BCI_DATE_MAX)
 		expiry = NAN;
 	json_object_put(o);
 	return expiry;
