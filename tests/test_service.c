@@ -337,6 +337,24 @@ static void test_nameless(void **state)
 	}
 }
 
+/* Names that are one as labels are one service: no series comes twice. */
+static void test_names_that_look_alike(void **state)
+{
+	struct env e;
+
+	(void)state;
+	env_init(&e);
+	assert_int_equal(read_device(&e, "u", HERE, "null",
+	                             "[" IN("ma\\u0001in", "null", "\"Running\"", "null", DAY(21)) ","
+	                             IN("ma in", "null", "\"Idle\"", "null", DAY(22)) "]"), 0);
+	assert_int_equal(e.sink.duplicates, 0);
+	assert_int_equal(e.services.n, 1);
+	assert_string_equal(e.services.rows[0].name, "ma in");
+	CHECK_NUM("the newer one", value(&e, "status_code", "u", "ma in"), 9);
+	assert_int_equal(e.out.withheld[BCI_WITHHELD_SUPERSEDED], 1);
+	env_fini(&e);
+}
+
 /* What is no list of installs has none. */
 static void test_no_list(void **state)
 {
@@ -621,6 +639,7 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_nameless),
+		cmocka_unit_test(test_names_that_look_alike),
 		cmocka_unit_test(test_no_list),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_keep_stale),

@@ -93,6 +93,22 @@ static bool read_install(struct install *in, const struct json_object *o,
 	return true;
 }
 
+/* Whether two names are one as labels: of two services that look alike there must not be the same
+ * series twice. */
+static bool same_name(const char *a, const char *b)
+{
+	char clean_a[BCI_LABEL_VALUE_MAX + 1], clean_b[BCI_LABEL_VALUE_MAX + 1];
+
+	/* Most names differ in a letter that cleaning leaves alone. */
+	if (*a != *b && *a > ' ' && *a < 0x7f && *b > ' ' && *b < 0x7f)
+		return false;
+	if (strcmp(a, b) == 0)
+		return true;
+	(void)bci_label_clean(clean_a, BCI_LABEL_VALUE_MAX, a);
+	(void)bci_label_clean(clean_b, BCI_LABEL_VALUE_MAX, b);
+	return strcmp(clean_a, clean_b) == 0;
+}
+
 /* Whether a is the current one of two installs of one service. */
 static bool is_current(const struct install *a, const struct install *b)
 {
@@ -124,7 +140,7 @@ static size_t choose(const struct bci_device *d, struct install *list, struct bc
 
 		if (!o || !read_install(&in, o, d, stats))
 			continue;
-		while (k < n && strcmp(list[k].name, in.name) != 0)
+		while (k < n && !same_name(list[k].name, in.name))
 			k++;
 		if (k == BCI_DEVICE_SERVICES_MAX) {
 			withhold(&in, BCI_WITHHELD_CAPPED, out);
@@ -141,10 +157,13 @@ static size_t choose(const struct bci_device *d, struct install *list, struct bc
 }
 
 /* The row of a service in *row, NULL if the fleet has too many. */
-static int find(struct bci_services *s, const char *name, struct bci_service_count **row)
+static int find(struct bci_services *s, const char *raw, struct bci_service_count **row)
 {
+	char name[BCI_LABEL_VALUE_MAX + 1];
 	size_t at = 0;
 
+	/* What is too long is counted where a label is made of it. */
+	(void)bci_label_clean(name, BCI_LABEL_VALUE_MAX, raw);
 	while (at < s->n && strcmp(s->rows[at].name, name) < 0)
 		at++;
 	*row = NULL;

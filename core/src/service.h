@@ -12,7 +12,7 @@
 /* How many devices have a service in which state, for one fleet. */
 struct bci_services {
 	struct bci_service_count {
-		char    *name;
+		char    *name; /* as a label may hold it */
 		uint64_t by_code[BCI_SERVICE_CODES];
 	} *rows; /* in the order of bytes */
 	size_t n, cap;
