@@ -49,25 +49,59 @@ const char *bcrawl_version(void)
 	return BCI_VERSION;
 }
 
+/* The second byte's range is what excludes overlong
+ * forms, surrogates and values above U+10FFFF (Unicode 15, table 3-7). */
+size_t bci_utf8_length(const unsigned char *s)
+{
+	static const struct {
+		unsigned char first_lo, first_hi, second_lo, second_hi;
+		size_t n;
+	} forms[] = {
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	if (s[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (s[0] < forms[i].first_lo || s[0] > forms[i].first_hi)
+			continue;
+		if (s[1] < forms[i].second_lo || s[1] > forms[i].second_hi)
+			return 0;
+		for (size_t k = 2; k < forms[i].n; k++)
+			if ((s[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].n;
+	}
+	return 0;
+}
+
+/* Whether the text ends within the character that begins at s. */
+static bool is_cut_off(const unsigned char *s)
+{
+	if (*s++ < 0xc2)
+		return false;
+	while ((*s & 0xc0) == 0x80)
+		s++;
+	return *s == '\0';
+}
+
 void bci_text_clean(char *line)
 {
 	unsigned char *p = (unsigned char *)line;
-	size_t n = strlen(line), back = 0;
 
-	for (; *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
+	while (*p) {
+		size_t n = bci_utf8_length(p);
+
+		if (n == 1 && (*p < 0x20 || *p == 0x7f))
 			*p = ' ';
-		else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+		else if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
 			p[0] = p[1] = ' ';
-	}
-	/* Back to the lead byte of the last character: is all of it there? */
-	while (back < 3 && back < n && (p[-1 - (ptrdiff_t)back] & 0xc0) == 0x80)
-		back++;
-	if (back < n && p[-1 - (ptrdiff_t)back] >= 0xc0) {
-		unsigned char lead = p[-1 - (ptrdiff_t)back];
-
-		if (back < (size_t)(lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1))
-			p[-1 - (ptrdiff_t)back] = '\0';
+		else if (n == 0)
+			*p = is_cut_off(p) ? '\0' : '?';
+		p += n ? n : *p != '\0';
 	}
 }
 

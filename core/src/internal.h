@@ -39,8 +39,11 @@ static inline void *bci_steal_ptr(void *pp)
 int bci_error_set(struct bcrawl_error *err, int code, long http_status, const char *fmt, ...)
 	BCI_PRINTF(4, 5);
 
-/* Makes a line fit to be read by people: control characters (C1 too) become blanks, and a character
- * that was cut off at the end goes. */
+/* Bytes of the UTF-8 character that the text s begins with, 0 if it is none; 1 for its NUL. */
+size_t bci_utf8_length(const unsigned char *s);
+
+/* Makes a line fit to be read by people: control characters (C1 too) become blanks, a character
+ * that was cut off at the end goes, other bytes that are no UTF-8 become question marks. */
 void bci_text_clean(char *line);
 
 /* The out-of-memory error, which every module can run into. */

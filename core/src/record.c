@@ -20,35 +20,6 @@ void bci_record_begin(struct bci_record *r, struct bci_out *out, enum bcrawl_sco
 		bci_record_label(r, "account", BCRAWL_ROLE_ACCOUNT, out->account);
 }
 
-/* Bytes of the character at s, 0 if it is none. The second byte's range is what excludes overlong
- * forms, surrogates and values above U+10FFFF (Unicode 15, table 3-7). */
-static size_t utf8_length(const unsigned char *s)
-{
-	static const struct {
-		unsigned char first_lo, first_hi, second_lo, second_hi;
-		size_t n;
-	} forms[] = {
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
-		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-
-	if (s[0] < 0x80)
-		return 1;
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		if (s[0] < forms[i].first_lo || s[0] > forms[i].first_hi)
-			continue;
-		if (s[1] < forms[i].second_lo || s[1] > forms[i].second_hi)
-			return 0;
-		for (size_t k = 2; k < forms[i].n; k++)
-			if ((s[k] & 0xc0) != 0x80)
-				return 0;
-		return forms[i].n;
-	}
-	return 0;
-}
-
 static bool is_control(const unsigned char *s, size_t n)
 {
 	return (n == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
@@ -60,7 +31,7 @@ bool bci_label_clean(char *out, size_t room, const char *value)
 	size_t used = 0;
 
 	while (*s) {
-		size_t n = utf8_length(s), step = n ? n : 1;
+		size_t n = bci_utf8_length(s), step = n ? n : 1;
 		const char *put = (const char *)s;
 
 		if (n == 0) {
