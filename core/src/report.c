@@ -27,7 +27,7 @@ static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success,
 		bci_record_value(r, BCI_M_CRAWL_FLEETS_FAILED, (double)c->fleets_failed);
 		bci_record_value(r, BCI_M_CRAWL_UNMATCHED, (double)c->unmatched.n);
 		bci_record_value(r, BCI_M_CRAWL_REDUCED,
-		                 c->detail != bci_config_number(c->cfg, BCI_OPT_DETAIL));
+		                 (double)c->detail != bci_config_number(c->cfg, BCI_OPT_DETAIL));
 	}
 	if (c->listed && c->detail != BCI_DETAIL_FLEETS)
 		bci_record_value(r, BCI_M_CRAWL_DEVICES, (double)c->devices);
