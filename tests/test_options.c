@@ -640,6 +640,7 @@ static void test_ca_file(void **state)
 {
 	struct bcrawl_config *cfg = config();
 	struct bcrawl_error e = { .size = sizeof(e) };
+	char path[64];
 
 	(void)state;
 	assert_int_equal(bcrawl_config_set(cfg, "token", SECRET, NULL), 0);
@@ -647,6 +648,16 @@ static void test_ca_file(void **state)
 	assert_int_equal(bcrawl_config_set(cfg, "ca-file", "/nonexistent/ca.pem", NULL), 0);
 	assert_int_equal(bcrawl_config_check(cfg, &e), BCRAWL_E_CONFIG);
 	assert_non_null(strstr(e.message, "ca-file: cannot read \"/nonexistent/ca.pem\""));
+	/* What is no file is refused, and never waited for: a pipe nobody writes to. */
+	assert_int_equal(bcrawl_config_set(cfg, "ca-file", "/", NULL), 0);
+	assert_int_equal(bcrawl_config_check(cfg, &e), BCRAWL_E_CONFIG);
+	assert_non_null(strstr(e.message, "ca-file: cannot read \"/\": not a plain file"));
+	snprintf(path, sizeof(path), "/tmp/balenacrawl-test-%ld", (long)getpid());
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(bcrawl_config_set(cfg, "ca-file", path, NULL), 0);
+	assert_int_equal(bcrawl_config_check(cfg, &e), BCRAWL_E_CONFIG);
+	unlink(path);
+	assert_non_null(strstr(e.message, "not a plain file"));
 	bcrawl_config_free(cfg);
 }
 

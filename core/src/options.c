@@ -670,9 +670,9 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 	const char *url = bci_config_text(cfg, BCI_OPT_API_URL);
 	const char *ca = bci_config_text(cfg, BCI_OPT_CA_FILE);
 	const char *proxy = bci_config_text(cfg, BCI_OPT_PROXY);
-	char *token = NULL;
-	FILE *f;
-	int rc;
+	char *token = NULL, byte;
+	int rc, number;
+	size_t n;
 
 	if (bci_config_is_direct(cfg) && !is_loopback_http(url))
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
@@ -687,13 +687,11 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 		                     "would show the token to the proxy; use https://, %s, or %s",
 		                     options[BCI_OPT_PROXY].pub.key, proxy, NO_PROXY,
 		                     options[BCI_OPT_ALLOW_HTTP].pub.key);
-	if (*ca) {
-		f = fopen(ca, "re");
-		if (!f)
-			return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s",
-			                     options[BCI_OPT_CA_FILE].pub.key, ca, strerror(errno));
-		fclose(f);
-	}
+	number = *ca ? load(ca, &byte, 1, &n) : 0;
+	if (number)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s",
+		                     options[BCI_OPT_CA_FILE].pub.key, ca,
+		                     number == ESPIPE ? "not a plain file" : strerror(number));
 	/* Each value by itself was good; together they may be too many, or alike. */
 	rc = check_tag_keys(bci_config_text(cfg, BCI_OPT_INFO_TAGS), err);
 	if (rc)
