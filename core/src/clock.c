@@ -123,7 +123,7 @@ static bool fraction(const char **p, double *out)
 bool bci_date_parse(const char *p, double *seconds)
 {
 	int y, mo, d, h, mi, s;
-	double f;
+	double f, value;
 
 	if (!part(&p, 4, '-', 1970, 9999, &y) || !part(&p, 2, '-', 1, 12, &mo) ||
 	    !part(&p, 2, 'T', 1, month_length(y, mo), &d) || !part(&p, 2, ':', 0, 23, &h) ||
@@ -131,6 +131,10 @@ bool bci_date_parse(const char *p, double *seconds)
 		return false;
 	if (strcmp(p, "Z") != 0)
 		return false;
-	*seconds = (double)(days_since_epoch(y, mo, d) * 86400 + h * 3600 + mi * 60 + s) + f;
+	value = (double)(days_since_epoch(y, mo, d) * 86400 + h * 3600 + mi * 60 + s) + f;
+	/* A leap second may lead out of the last year. */
+	if (value > BCI_DATE_MAX)
+		return false;
+	*seconds = value;
 	return true;
 }
