@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# tests/fuzz/run.sh SECONDS [TARGET...]: builds the fuzz targets (build-fuzz/, with clang) and runs
+# each for so many seconds on a copy of its corpus. Says what each did; the last line is
+# "N passed, N failed". What a target finds stays in build-fuzz/findings/, to be mended and then
+# added to the corpus.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=$root/build-fuzz
+here=$root/tests/fuzz
+seconds=${1:-}
+case $seconds in
+'' | *[!0-9]*)
+	echo "usage: tests/fuzz/run.sh SECONDS [TARGET...]" >&2
+	exit 2
+	;;
+esac
+shift
+passed=0 failed=0
+
+finish() {
+	printf '%d passed, %d failed\n' "$passed" "$failed"
+	[ "$failed" -eq 0 ] || exit 1
+	exit 0
+}
+
+if ! command -v clang >/dev/null; then
+	echo "FAIL: clang is not installed (Debian: clang libclang-rt-dev)"
+	failed=1
+	finish
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl-fuzz.XXXXXX")
+pid=
+cleanup() {
+	if [ -n "$pid" ]; then kill "$pid" 2>/dev/null || true; fi
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+build() {
+	if [ ! -e "$build/build.ninja" ]; then
+		CC=clang meson setup "$build" "$root" -Dfuzzers=enabled -Dcollectd=disabled -Dwerror=true || return 1
+	fi
+	ninja -C "$build" fuzzers
+}
+if ! build >"$work/build.log" 2>&1; then
+	echo "FAIL: building the fuzz targets"
+	grep -aE -A 12 'error:|ERROR:|FAILED:' "$work/build.log" | head -n 60 | sed 's/^/    /' || true
+	failed=1
+	finish
+fi
+
+# number KEY: of libFuzzer's closing figures, "stat::number_of_executed_units: 12345".
+number() {
+	sed -n "s/^stat::$1: *//p" "$work/log" | tail -n 1
+}
+
+# The last state that was reported: "#123 DONE cov: 106 ft: 522 corp: ..."
+coverage() {
+	grep -ao 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$work/log" | tail -n 1 || true
+}
+
+# run TARGET
+run() {
+	local name=$1 status=0 options=()
+	local findings=$build/findings/$name-
+	mkdir -p "$build/findings" "$work/corpus" "$work/tmp"
+	if [ -e "$here/dict/$name.dict" ]; then options+=(-dict="$here/dict/$name.dict"); fi
+	ASAN_OPTIONS=detect_leaks=1 TMPDIR=$work/tmp "$build/tests/fuzz/fuzz_$name" \
+		-max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 \
+		"${options[@]}" -artifact_prefix="$findings" "$work/corpus" "$here/corpus/$name" \
+		>"$work/log" 2>&1 &
+	pid=$!
+	wait "$pid" || status=$?
+	pid=
+	rm -rf "$work/corpus" "$work/tmp"
+	if [ "$status" -eq 0 ]; then
+		passed=$((passed + 1))
+		printf '%-8s %10s executions, %6s/s, %s\n' "$name" "$(number number_of_executed_units)" \
+			"$(number average_exec_per_sec)" "$(coverage)"
+		return
+	fi
+	failed=$((failed + 1))
+	printf 'FAIL: %s ended with %d; the input is in build-fuzz/findings/\n' "$name" "$status"
+	grep -avE '^#[0-9]+' "$work/log" | tail -n 40 | sed 's/^/    /' || true
+}
+
+targets=("$@")
+if [ "$#" -eq 0 ]; then
+	for dir in "$here"/corpus/*/; do targets+=("$(basename "$dir")"); done
+fi
+for target in "${targets[@]}"; do run "$target"; done
+finish
