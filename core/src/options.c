@@ -439,7 +439,11 @@ static int check_tag_keys(const char *text, struct bcrawl_error *err)
 	struct bci_tags tags;
 	int rc = bci_tags_parse(&tags, text, &e);
 
+	if (!rc && tags.n == 0)
+		rc = BCRAWL_E_CONFIG;
 	bci_tags_free(&tags);
+	if (rc == BCRAWL_E_NOMEM)
+		return bci_error_nomem(err);
 	return rc ? bci_error_set(err, rc, 0, "%s: \"%.60s\" is not allowed: %.100s; %s",
 	                          options[BCI_OPT_INFO_TAGS].pub.key, text, e.message,
 	                          options[BCI_OPT_INFO_TAGS].pub.range)
@@ -505,14 +509,16 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 	double number = 0;
 	char *text;
 	size_t n;
+	int rc;
 
 	if (!o)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%.60s: there is no such option",
 				     key ? key : "");
 	if (!value || !is_valid(o, value, &number))
 		return refuse(o, value ? value : "", err);
-	if (o->type == TAG_KEYS && check_tag_keys(value, err))
-		return BCRAWL_E_CONFIG;
+	rc = o->type == TAG_KEYS ? check_tag_keys(value, err) : BCRAWL_OK;
+	if (rc)
+		return rc;
 	v = &cfg->values[o - options];
 	n = strlen(value) + 1;
 	if ((o->pub.flags & BCRAWL_OPT_MULTI) && v->text)
