@@ -171,17 +171,27 @@ static int emit_partitions(const struct bci_fleet *f, uint64_t fields, struct bc
 	return rc;
 }
 
-static int emit_ranking(struct bci_fleet *f, enum bci_dimension by,
-                        const struct bci_naming *naming, struct bci_out *out, struct bci_record *r)
+/* Which values of which dimensions get a name: all that takes memory, and so may fail. */
+static int choose_names(struct bci_fleet *f, const struct bci_naming *naming,
+                        const struct bci_out *out)
 {
-	struct bci_ranking *ranking = &f->tally.by[by];
-	enum bci_metric_id id = dimensions[by].id;
-	int rc;
+	int rc = BCRAWL_OK;
 
-	if (!out->wanted[id])
-		return BCRAWL_OK;
-	rc = bci_ranking_choose(ranking, (uint64_t)f->id * BCI_DIMENSION__COUNT + by,
-	                        by == BCI_BY_RELEASE ? f->target : NULL, naming);
+	for (enum bci_dimension by = 0; by < BCI_DIMENSION__COUNT && !rc; by++)
+		if (out->wanted[dimensions[by].id])
+			rc = bci_ranking_choose(&f->tally.by[by],
+			                        (uint64_t)f->id * BCI_DIMENSION__COUNT + by,
+			                        by == BCI_BY_RELEASE ? f->target : NULL, naming);
+	return rc;
+}
+
+static int emit_ranking(const struct bci_fleet *f, enum bci_dimension by, struct bci_out *out,
+                        struct bci_record *r)
+{
+	const struct bci_ranking *ranking = &f->tally.by[by];
+	enum bci_metric_id id = dimensions[by].id;
+	int rc = BCRAWL_OK;
+
 	for (size_t i = 0; i < ranking->n && !rc; i++)
 		if (ranking->rows[i].named)
 			rc = part(f, id, ranking->rows[i].value, ranking->rows[i].n, out, r);
@@ -226,8 +236,10 @@ int bci_tally_emit(struct bci_fleet *f, uint64_t fields, const struct bci_naming
                    struct bci_out *out, struct bci_record *r)
 {
 	const struct bci_tally *t = &f->tally;
-	int rc;
+	int rc = choose_names(f, naming, out);
 
+	if (rc)
+		return rc;
 	bci_fleet_record(f, out, r);
 	bci_record_value(r, BCI_M_FLEET_DEVICES, (double)t->devices);
 	bci_record_value(r, BCI_M_FLEET_PINNED, (double)t->pinned);
@@ -250,6 +262,6 @@ int bci_tally_emit(struct bci_fleet *f, uint64_t fields, const struct bci_naming
 	if (!rc)
 		rc = emit_partitions(f, fields, out, r);
 	for (enum bci_dimension by = 0; by < BCI_DIMENSION__COUNT && !rc; by++)
-		rc = emit_ranking(f, by, naming, out, r);
+		rc = emit_ranking(f, by, out, r);
 	return rc ? rc : emit_services(f, out, r);
 }

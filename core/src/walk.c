@@ -146,6 +146,8 @@ static int begin(struct slot *s)
 
 	bci_buf_reset(&s->target);
 	bci_query_devices(&s->target, &q);
+	if (s->target.failed == BCRAWL_E_NOMEM)
+		return bci_error_nomem(w->err);
 	if (s->target.failed)
 		return bci_error_set(w->err, s->target.failed, 0,
 				     "a request grew longer than %d bytes", BCI_URL_MAX);
@@ -220,14 +222,18 @@ static int close_group(struct slot *s)
 	int rc = BCRAWL_OK;
 
 	for (size_t i = 0; i < n && !rc; i++, f++) {
-		f->read = true;
 		/* The group of no fleet is not there until it has a device. */
-		if (f->id == 0 && f->tally.devices == 0)
+		if (f->id == 0 && f->tally.devices == 0) {
+			f->read = true;
 			continue;
-		c->fleets_done += f->id != 0;
+		}
+		/* Fails for want of memory before it emits anything: then it was not read. */
 		rc = bci_tally_emit(f, w->reading.fields, &w->naming, &c->out, &c->scratch);
-		if (!rc)
-			rc = bci_fleet_emit(f, &c->tags, &c->out, &c->scratch);
+		if (rc)
+			break;
+		f->read = true;
+		c->fleets_done += f->id != 0;
+		rc = bci_fleet_emit(f, &c->tags, &c->out, &c->scratch);
 		/* What was ranked is the bulk of a fleet, and said. */
 		bci_tally_release(&f->tally);
 	}
