@@ -163,6 +163,8 @@ static bool is_wanted(const struct bcrawl *c, enum bci_count count)
 static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 {
 	bool activation = bci_server_has_activation(c);
+	/* Where it is not known whether there are inactive ones, they would be taken for others. */
+	bool sure = activation || c->server.probed;
 	int rc = BCRAWL_OK;
 
 	for (enum bci_count k = BCI_COUNT_ONLINE; k <= BCI_COUNT_INACTIVE && !rc; k++) {
@@ -171,7 +173,8 @@ static int count_fleets(struct bcrawl *c, struct bcrawl_error *err)
 				       .restart = restart_counting,
 				       .user = &counting };
 
-		if (!is_wanted(c, k) || (k == BCI_COUNT_INACTIVE && !activation))
+		if (!is_wanted(c, k) || (k == BCI_COUNT_INACTIVE && !activation) ||
+		    (k != BCI_COUNT_ONLINE && !sure))
 			continue;
 		rc = fetch_fleets(c, k, &f, err);
 	}

@@ -10,9 +10,13 @@
 #include "transport.h"
 
 #include <curl/curl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+/* The wait between two looks at connections that cannot be waited for. */
+#define BLIND_WAIT_MS 10
 
 struct http {
 	CURLM *multi;
@@ -112,7 +116,9 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
 
 	n *= size;
 	c->active_at = bci_clock_net(c->http->clock);
-	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	/* Taken for an error answer's, a piece of a page would be missing from it. */
+	if (curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
+		return 0;
 	c->body_bytes += n;
 	if (judge_status(status) != BCI_RESULT_OK) {
 		keep_reason(c, data, n);
@@ -153,16 +159,39 @@ static void describe(struct carrier *c, CURLcode code)
 
 /* ---- carriers ---- */
 
+static void forget_token(struct carrier *c)
+{
+	for (struct curl_slist *l = c->headers; l; l = l->next)
+		explicit_bzero(l->data, strlen(l->data));
+	curl_slist_free_all(c->headers);
+	if (c->token)
+		explicit_bzero(c->token, strlen(c->token));
+	free(c->token);
+	c->headers = NULL;
+	c->token = NULL;
+}
+
+static void carrier_free(struct carrier *c)
+{
+	curl_easy_cleanup(c->easy);
+	forget_token(c);
+	free(c);
+}
+
 static void release(struct carrier *c)
 {
 	struct http *h = c->http;
 	struct carrier **p = &h->busy;
 
-	curl_multi_remove_handle(h->multi, c->easy);
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
 	c->x = NULL;
+	/* What can't be taken out of the multi handle could never be put into it again. */
+	if (curl_multi_remove_handle(h->multi, c->easy) != CURLM_OK) {
+		carrier_free(c);
+		return;
+	}
 	c->next = h->idle;
 	h->idle = c;
 }
@@ -191,47 +220,62 @@ static void finish(struct carrier *c, CURLcode code)
 	x->done = true;
 }
 
-static bool setup(struct carrier *c)
+/* What makes a request ours; without one of these it must not be made. */
+static bool set_rules(struct carrier *c)
 {
-	struct http *h = c->http;
+	const struct http *h = c->http;
 	CURL *e = c->easy;
+	bool good = true;
 
-	curl_easy_setopt(e, CURLOPT_PRIVATE, c);
-	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)BCI_CONNECT_TIMEOUT_MS);
+	good &= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_WRITEDATA, c) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_HEADERDATA, c) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)BCI_CONNECT_TIMEOUT_MS) ==
+		CURLE_OK;
 	/* libcurl's own default is 1.0, and it then depends on the system what is refused. */
-	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	good &= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x075500
+	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, h->https_only ? "https" : "http,https") ==
+		CURLE_OK;
+#else
+	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS,
+	                         (long)(h->https_only ? CURLPROTO_HTTPS
+	                                              : CURLPROTO_HTTP | CURLPROTO_HTTPS)) == CURLE_OK;
+#endif
+	if (h->proxy) {
+		good &= curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) == CURLE_OK;
+		/* One that was configured is not overruled by the environment's no_proxy. */
+		good &= curl_easy_setopt(e, CURLOPT_NOPROXY, "") == CURLE_OK;
+	}
+	if (h->ca_file[0])
+		good &= curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file) == CURLE_OK;
+	return good;
+}
+
+/* What a libcurl may be built without, or have by default. */
+static void set_wishes(CURL *e)
+{
+	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "balenacrawl/" BCI_VERSION);
 	/* brotli would win if offered, and costs the server more than it saves us. */
 	curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
 	/* One HTTP/2 connection for all, rather than one for each of the first burst. */
 	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-#if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, h->https_only ? "https" : "http,https");
-#else
-	curl_easy_setopt(
-		e, CURLOPT_PROTOCOLS,
-		(long)(h->https_only ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A resolver that is stuck must not keep the host from ending. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 #endif
-	/* A proxy that was configured is not overruled by the environment's no_proxy. */
-	if (h->proxy && (curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) != CURLE_OK ||
-			 curl_easy_setopt(e, CURLOPT_NOPROXY, "") != CURLE_OK))
-		return false;
-	if (h->ca_file[0] && curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file) != CURLE_OK)
-		return false;
-	return true;
+}
+
+static bool setup(struct carrier *c)
+{
+	set_wishes(c->easy);
+	return set_rules(c);
 }
 
 static struct carrier *carrier_new(struct http *h)
@@ -247,18 +291,6 @@ static struct carrier *carrier_new(struct http *h)
 	curl_easy_cleanup(c->easy);
 	free(c);
 	return NULL;
-}
-
-static void forget_token(struct carrier *c)
-{
-	for (struct curl_slist *l = c->headers; l; l = l->next)
-		explicit_bzero(l->data, strlen(l->data));
-	curl_slist_free_all(c->headers);
-	if (c->token)
-		explicit_bzero(c->token, strlen(c->token));
-	free(c->token);
-	c->headers = NULL;
-	c->token = NULL;
 }
 
 /* The request headers, made anew when the token changes. */
@@ -360,37 +392,68 @@ static void drop_stalled(struct http *h)
 	}
 }
 
+/* Without the multi handle's help nothing goes on, and nothing would end but at the deadline. */
+static void drop_all(struct http *h, CURLMcode code)
+{
+	while (h->busy) {
+		struct carrier *c = h->busy;
+
+		snprintf(c->error, sizeof(c->error), "%s", curl_multi_strerror(code));
+		finish(c, CURLE_FAILED_INIT);
+	}
+}
+
+static struct carrier *carrier_of(const struct http *h, const CURL *easy)
+{
+	struct carrier *c = h->busy;
+
+	while (c && c->easy != easy)
+		c = c->next;
+	return c;
+}
+
+/* Finishes what has come to its end; returns whether anything has. */
+static bool finish_done(struct http *h)
+{
+	struct CURLMsg *msg;
+	bool any = false;
+	int left;
+
+	while ((msg = curl_multi_info_read(h->multi, &left))) {
+		struct carrier *c = carrier_of(h, msg->easy_handle);
+
+		if (msg->msg != CURLMSG_DONE || !c)
+			continue;
+		finish(c, msg->data.result);
+		any = true;
+	}
+	return any;
+}
+
 static void http_step(void *self, int timeout_ms, int wake_fd)
 {
 	struct http *h = self;
 	struct curl_waitfd wake = { .fd = wake_fd, .events = CURL_WAIT_POLLIN };
-	struct CURLMsg *msg;
-	bool any = false;
-	int running = 0, left;
+	struct pollfd alone = { .fd = wake_fd, .events = POLLIN };
+	int running = 0;
+	CURLMcode rc = curl_multi_perform(h->multi, &running);
+	bool any = finish_done(h);
 
-	curl_multi_perform(h->multi, &running);
-	while ((msg = curl_multi_info_read(h->multi, &left))) {
-		struct carrier *c = NULL;
-
-		if (msg->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&c);
-		finish(c, msg->data.result);
-		any = true;
-	}
+	if (rc != CURLM_OK)
+		drop_all(h, rc);
 	drop_stalled(h);
-	if (!any && timeout_ms > 0)
-		curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms,
-				NULL);
+	if (any || rc != CURLM_OK || timeout_ms <= 0)
+		return;
+	if (curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms, NULL))
+		/* Not in a circle as fast as can be. */
+		poll(&alone, 1, timeout_ms < BLIND_WAIT_MS ? timeout_ms : BLIND_WAIT_MS);
 }
 
 static void free_carriers(struct carrier *c)
 {
 	for (struct carrier *next; c; c = next) {
 		next = c->next;
-		curl_easy_cleanup(c->easy);
-		forget_token(c);
-		free(c);
+		carrier_free(c);
 	}
 }
 

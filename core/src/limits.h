@@ -24,6 +24,8 @@
 /* Ids of fleets in one group's filter: BCI_URL_MAX less path, $select and $expand. */
 #define BCI_GROUP_ID_BYTES_MAX 3000
 #define BCI_TOKEN_MAX 16384
+/* Of one read of the token file; a network file system may be interrupted by a signal. */
+#define BCI_INTERRUPTS_MAX 16
 #define BCI_LABEL_VALUE_MAX 1024
 #define BCI_TEXT_MAX 4096
 /* A slug may have 321 characters. */

@@ -568,8 +568,8 @@ static int load(const char *path, char *text, size_t size, size_t *n)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	ssize_t got = 0;
-	int e = 0;
+	ssize_t got = 1;
+	int e = 0, interrupts = 0;
 
 	if (fd < 0)
 		return errno;
@@ -578,10 +578,13 @@ static int load(const char *path, char *text, size_t size, size_t *n)
 		e = errno;
 	else if (!S_ISREG(st.st_mode))
 		e = ESPIPE;
-	while (!e && *n < size && (got = read(fd, text + *n, size - *n)) > 0)
-		*n += (size_t)got;
-	if (got < 0)
-		e = errno;
+	while (!e && *n < size && got != 0) {
+		got = read(fd, text + *n, size - *n);
+		if (got > 0)
+			*n += (size_t)got;
+		else if (got < 0 && (errno != EINTR || ++interrupts == BCI_INTERRUPTS_MAX))
+			e = errno;
+	}
 	close(fd);
 	return e;
 }

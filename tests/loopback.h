@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A little HTTP/1.1 server on 127.0.0.1, in a thread of the test: for the real transport. */
+#ifndef LOOPBACK_H
+#define LOOPBACK_H
+
+#include <pthread.h>
+
+#define LOOPBACK_CONNECTIONS_MAX 32
+
+struct loopback {
+	char *(*answer)(void *user, const char *target); /* new memory; NULL: 404. In the thread. */
+	void *user;
+	const char *token; /* that requests must have, else 401 */
+	int fd;
+	char url[64];      /* of the server */
+	pthread_t thread;
+	struct loopback_connection {
+		int fd;
+		size_t len;
+		char head[8192];
+	} connections[LOOPBACK_CONNECTIONS_MAX];
+	size_t n;
+};
+
+void loopback_start(struct loopback *l, char *(*answer)(void *user, const char *target), void *user,
+                    const char *token);
+void loopback_stop(struct loopback *l);
+
+#endif
