@@ -143,6 +143,9 @@ void events_read(struct events *ev, int timeout_ms, struct happened *h)
 		timeout_ms = 0;
 	}
 	n = epoll_wait(ev->epoll, e, 2, timeout_ms);
+	/* Nothing would reach us any more, no signal either: better to be started anew. */
+	if (n < 0 && errno != EINTR)
+		h->stop = true;
 	for (int i = 0; i < n; i++) {
 		if (e[i].data.fd == ev->signals)
 			read_signals(ev, h);

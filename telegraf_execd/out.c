@@ -41,10 +41,15 @@ int out_flush(struct out *out, int64_t until)
 			{ .fd = until < 0 ? out->wake : -1, .events = POLLIN },
 		};
 		ssize_t n;
+		int ready;
 
 		if (gave_up(out, until))
 			return -1;
-		if (poll(fds, 2, POLL_MS) < 0 || !fds[0].revents)
+		ready = poll(fds, 2, POLL_MS);
+		/* A wait that fails at once would make this a spin. */
+		if (ready < 0 && errno != EINTR)
+			out->error = errno;
+		if (ready < 0 || !fds[0].revents)
 			continue;
 		n = write(out->fd, out->buf + out->sent, out->len - out->sent);
 		if (n > 0)
