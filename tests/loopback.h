@@ -9,7 +9,9 @@
 #define LOOPBACK_CONNECTIONS_MAX 32
 
 struct loopback {
-	char *(*answer)(void *user, const char *target); /* new memory; NULL: 404. In the thread. */
+	/* Called in the thread. Gives the body in new memory, NULL for 404; what begins with HTTP/ is
+	 * a whole answer, and sent as it is. */
+	char *(*answer)(void *user, const char *target);
 	void *user;
 	const char *token; /* that requests must have, else 401 */
 	int fd;

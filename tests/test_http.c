@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The transport over libcurl, one exchange at a time, against a server on loopback: what becomes of
+ * each answer, and of none. */
+#include "clock.h"
+#include "limits.h"
+#include "loopback.h"
+#include "transport.h"
+#include "unit.h"
+
+#include <unistd.h>
+
+struct env {
+	struct loopback server;
+	const char *answer;
+	struct bci_clock clock;
+	int64_t ms, step_ms; /* the clock, and how far each look moves it */
+	struct bci_transport t;
+	char body[256];
+	size_t len;
+	int body_rc;
+};
+
+static int64_t mono(void *user)
+{
+	struct env *e = user;
+
+	return e->ms += e->step_ms;
+}
+
+static char *answer(void *user, const char *target)
+{
+	const struct env *e = user;
+
+	(void)target;
+	return strdup(e->answer);
+}
+
+static int on_body(void *user, const char *data, size_t len)
+{
+	struct env *e = user;
+
+	assert_true(e->len + len < sizeof(e->body));
+	memcpy(e->body + e->len, data, len);
+	e->len += len;
+	e->body[e->len] = '\0';
+	return e->body_rc;
+}
+
+static void env_begin(struct env *e, const char *url, const char *ca_file)
+{
+	struct bci_http_config cfg = { .ca_file = ca_file, .proxy = "none" };
+
+	memset(e, 0, sizeof(*e));
+	loopback_start(&e->server, answer, e, "sekret");
+	cfg.base_url = url ? url : e->server.url;
+	e->clock = (struct bci_clock){ .mono_ms = mono, .wall_ms = mono, .user = e };
+	assert_true(bci_http_new(&e->t, &cfg, &e->clock));
+}
+
+static void env_end(struct env *e)
+{
+	e->t.free(e->t.self);
+	loopback_stop(&e->server);
+}
+
+static struct bci_exchange begin(struct env *e)
+{
+	e->len = 0;
+	e->body[0] = '\0';
+	return (struct bci_exchange){ .target = "/v7/device?$select=id", .body = on_body, .user = e };
+}
+
+static void finish(struct env *e, struct bci_exchange *x)
+{
+	for (int i = 0; !x->done; i++) {
+		assert_true(i < 100000);
+		e->t.step(e->t.self, 20, -1);
+	}
+}
+
+#define EMPTY "Content-Length: 0\r\n\r\n"
+
+static void test_answers(void **state)
+{
+	static const struct {
+		const char *name, *answer;
+		enum bci_result result;
+		long status, retry_after_s;
+		const char *reason, *body;
+	} cases[] = {
+		{ "good", "{\"d\":[]}", BCI_RESULT_OK, 200, -1, "HTTP 200", "{\"d\":[]}" },
+		{ "401", "HTTP/1.1 401 No\r\n" EMPTY, BCI_RESULT_AUTH, 401, -1, "HTTP 401", "" },
+		{ "403", "HTTP/1.1 403 No\r\n" EMPTY, BCI_RESULT_AUTH, 403, -1, "HTTP 403", "" },
+		{ "429", "HTTP/1.1 429 No\r\nRetry-After: 7\r\n" EMPTY, BCI_RESULT_THROTTLED, 429, 7, "HTTP 429",
+		  "" },
+		{ "a time that has passed",
+		  "HTTP/1.1 429 No\r\nRetry-After: Mon, 01 Jan 2001 00:00:00 GMT\r\n" EMPTY, BCI_RESULT_THROTTLED,
+		  429, -1, "HTTP 429", "" },
+		{ "no time at all", "HTTP/1.1 503 No\r\nRetry-After: soon\r\n" EMPTY, BCI_RESULT_SERVER_ERROR, 503,
+		  -1, "HTTP 503", "" },
+		{ "408", "HTTP/1.1 408 No\r\n" EMPTY, BCI_RESULT_SERVER_ERROR, 408, -1, "HTTP 408", "" },
+		{ "500", "HTTP/1.1 500 No\r\nContent-Length: 10\r\n\r\nout\x01\n\xc3\xa9 of",
+		  BCI_RESULT_SERVER_ERROR, 500, -1, "HTTP 500: out of", "" },
+		{ "the query comes back",
+		  "HTTP/1.1 400 No\r\nContent-Length: 27\r\n\r\n\"Malformed url: '/v7/devi'\"\n",
+		  BCI_RESULT_CLIENT_ERROR, 400, -1, "HTTP 400", "" },
+		{ "302", "HTTP/1.1 302 No\r\nLocation: http://127.0.0.1:1/\r\n" EMPTY, BCI_RESULT_CLIENT_ERROR, 302,
+		  -1, "HTTP 302", "" },
+		{ "too short", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{\"d\":[]}\n",
+		  BCI_RESULT_OK, 200, -1, "HTTP 200", "{\"d\":[]}\n" },
+		{ "an encoding that nobody asked for",
+		  "HTTP/1.1 200 OK\r\nContent-Encoding: odd\r\nContent-Length: 2\r\n\r\n{}", BCI_RESULT_GARBAGE,
+		  200, -1, NULL, "" },
+		{ "no HTTP", "HTTP/9.9 banana\r\n\r\n", BCI_RESULT_GARBAGE, 0, -1, NULL, "" },
+	};
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bci_exchange x = begin(&e);
+
+		e.answer = cases[i].answer;
+		e.t.start(e.t.self, &x, "sekret");
+		finish(&e, &x);
+		CHECK_INT(cases[i].name, x.result, cases[i].result);
+		CHECK_INT(cases[i].name, x.status, cases[i].status);
+		CHECK_INT(cases[i].name, x.retry_after_s, cases[i].retry_after_s);
+		CHECK_STR(cases[i].name, e.body, cases[i].body);
+		if (cases[i].reason)
+			CHECK_STR(cases[i].name, x.reason, cases[i].reason);
+		CHECK(cases[i].name, x.reason[0] != '\0' && !strstr(x.reason, "select"));
+	}
+	env_end(&e);
+}
+
+/* The reader's own error ends an exchange, and is no reason to read on. */
+static void test_reader_fails(void **state)
+{
+	struct bci_exchange x;
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	e.answer = "{\"d\":[]}";
+	e.body_rc = BCRAWL_E_PROTOCOL;
+	x = begin(&e);
+	e.t.start(e.t.self, &x, "sekret");
+	finish(&e, &x);
+	assert_int_equal(x.result, BCI_RESULT_GARBAGE);
+	assert_int_equal(x.body_error, BCRAWL_E_PROTOCOL);
+	env_end(&e);
+}
+
+/* Another token is another header; the old one is gone. */
+static void test_tokens(void **state)
+{
+	static const char *const tokens[] = { "old", "sekret", "sekret", "new" };
+	static const long want[] = { 401, 200, 200, 401 };
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	e.answer = "{\"d\":[]}";
+	for (size_t i = 0; i < LEN(tokens); i++) {
+		struct bci_exchange x = begin(&e);
+
+		e.t.start(e.t.self, &x, tokens[i]);
+		finish(&e, &x);
+		CHECK_INT(tokens[i], x.status, want[i]);
+	}
+	env_end(&e);
+}
+
+/* An answer that stands still ends, by our clock. */
+static void test_stall(void **state)
+{
+	struct bci_exchange x;
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	e.answer = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"d\":[";
+	e.step_ms = 100;
+	x = begin(&e);
+	e.t.start(e.t.self, &x, "sekret");
+	while (!x.done)
+		e.t.step(e.t.self, 1, -1);
+	assert_int_equal(x.result, BCI_RESULT_TIMEOUT);
+	assert_string_equal(x.reason, "no data for 65 seconds");
+	assert_true(e.ms >= BCI_STALL_TIMEOUT_MS && e.ms < 2 * BCI_STALL_TIMEOUT_MS);
+	env_end(&e);
+}
+
+/* A step ends when the wake descriptor becomes readable; what is given up is not touched again. */
+static void test_wake_and_cancel(void **state)
+{
+	struct bci_exchange x, other;
+	int fds[2];
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "", 1), 1);
+	e.answer = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"d\":[";
+	x = other = begin(&e);
+	e.t.start(e.t.self, &x, "sekret");
+	e.t.start(e.t.self, &other, "sekret");
+	/* Ten hours, if it did not work. */
+	for (int i = 0; i < 20; i++)
+		e.t.step(e.t.self, 36000000, fds[0]);
+	assert_false(x.done);
+	e.t.cancel(e.t.self, &x);
+	memset(&x, 0xff, sizeof(x));
+	e.t.step(e.t.self, 1, -1);
+	/* The other one is still under way when all ends. */
+	close(fds[0]);
+	close(fds[1]);
+	env_end(&e);
+}
+
+static void test_nobody_there(void **state)
+{
+	static const struct {
+		const char *name, *url, *ca_file;
+	} cases[] = {
+		{ "refused", "http://127.0.0.1:1///", "" },
+		{ "no certificates", "https://127.0.0.1:1", "/nowhere/ca.pem" },
+		{ "no such scheme", "ftp://127.0.0.1:1", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bci_exchange x;
+		struct env e;
+
+		env_begin(&e, cases[i].url, cases[i].ca_file);
+		x = begin(&e);
+		e.t.start(e.t.self, &x, "sekret");
+		finish(&e, &x);
+		CHECK(cases[i].name, x.result == BCI_RESULT_NETWORK || x.result == BCI_RESULT_GARBAGE);
+		CHECK_INT(cases[i].name, x.status, 0);
+		CHECK(cases[i].name, x.reason[0] != '\0');
+		env_end(&e);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_reader_fails),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_wake_and_cancel),
+		cmocka_unit_test(test_nobody_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
