@@ -54,6 +54,7 @@ static struct {
 	bool lasting;                /* all from fail_at on fail, else that one */
 	unsigned long failed;
 	int error;                   /* errno of what is no libcurl */
+	CURL *unsafe;                /* lacks an option that no request may be made without */
 	size_t piece;                /* read() gives no more at a time; 0: as it likes */
 } faults;
 
@@ -92,7 +93,11 @@ ssize_t __wrap_read(int fd, void *data, size_t n);
 
 CURL *__wrap_curl_easy_init(void)
 {
-	return fails(EASY_INIT) ? NULL : __real_curl_easy_init();
+	CURL *e = fails(EASY_INIT) ? NULL : __real_curl_easy_init();
+
+	if (faults.unsafe == e)
+		faults.unsafe = NULL;
+	return e;
 }
 
 /* The one argument behind is a long or a pointer, and is handed on as a pointer: the platforms we
@@ -105,7 +110,12 @@ CURLcode __wrap_curl_easy_setopt(CURL *e, CURLoption option, ...)
 	va_start(ap, option);
 	value = va_arg(ap, void *);
 	va_end(ap);
-	return fails(EASY_SETOPT) ? CURLE_OUT_OF_MEMORY : __real_curl_easy_setopt(e, option, value);
+	if (!fails(EASY_SETOPT))
+		return __real_curl_easy_setopt(e, option, value);
+	if (option == CURLOPT_PROTOCOLS_STR || option == CURLOPT_FOLLOWLOCATION ||
+	    option == CURLOPT_WRITEFUNCTION || option == CURLOPT_NOSIGNAL || option == CURLOPT_PROXY)
+		faults.unsafe = e;
+	return CURLE_OUT_OF_MEMORY;
 }
 
 CURLcode __wrap_curl_easy_getinfo(CURL *e, CURLINFO info, ...)
@@ -126,6 +136,7 @@ CURLM *__wrap_curl_multi_init(void)
 
 CURLMcode __wrap_curl_multi_add_handle(CURLM *m, CURL *e)
 {
+	assert_true(!faults.unsafe || faults.unsafe != e);
 	return fails(MULTI_ADD) ? CURLM_OUT_OF_MEMORY : __real_curl_multi_add_handle(m, e);
 }
 
