@@ -184,7 +184,7 @@ ssize_t __wrap_read(int fd, void *data, size_t n)
 
 /* ---- time ---- */
 
-#define SPEED 50
+#define SPEED 20
 
 static int64_t real_ms(void)
 {
@@ -347,6 +347,9 @@ static bool live(struct env *e, const char *const *options, enum call which, uns
 	set_faults(which, n, lasting);
 	if (get_transport(e)) {
 		rc = crawl(e);
+		/* Where nothing can go on that is said at once. */
+		if (which == MULTI_PERFORM)
+			CHECK(e->name, rc != BCRAWL_E_TIMEOUT);
 		/* What is not known of the server is not asked of it, and is missing then. */
 		if (e->c->server.probed || !e->sink.summary.complete)
 			check(e, truth_broken(&e->truth, &e->sink, rc));
