@@ -37,6 +37,7 @@ enum call {
 	FSTAT,
 	STAT,
 	READ,
+	ALLOCATE, /* of the transport's own */
 	CALL_COUNT
 };
 
@@ -44,7 +45,7 @@ static const char *const call_names[] = {
 	"curl_easy_init",	"curl_easy_setopt",	"curl_easy_getinfo",  "curl_multi_init",
 	"curl_multi_add_handle", "curl_multi_remove_handle", "curl_multi_perform", "curl_multi_poll",
 	"curl_slist_append",	"open",			"fstat",	      "stat",
-	"read",
+	"read",			"malloc",
 };
 
 static struct {
@@ -182,6 +183,21 @@ ssize_t __wrap_read(int fd, void *data, size_t n)
 	return __real_read(fd, data, faults.piece && faults.piece < n ? faults.piece : n);
 }
 
+/* In the transport, on the test's own thread. */
+static _Thread_local bool in_transport;
+
+#define WRAP_ALLOCATION(type, name, parameters, arguments)                                         \
+	type __real_##name parameters;                                                              \
+	type __wrap_##name parameters;                                                              \
+	type __wrap_##name parameters                                                               \
+	{                                                                                           \
+		return in_transport && fails(ALLOCATE) ? NULL : __real_##name arguments;            \
+	}
+WRAP_ALLOCATION(void *, malloc, (size_t n), (n))
+WRAP_ALLOCATION(void *, calloc, (size_t n, size_t size), (n, size))
+WRAP_ALLOCATION(char *, strdup, (const char *s), (s))
+WRAP_ALLOCATION(char *, strndup, (const char *s, size_t n), (s, n))
+
 /* ---- time ---- */
 
 #define SPEED 20
@@ -230,7 +246,9 @@ static void start(void *self, struct bci_exchange *x, const char *token)
 {
 	struct env *e = self;
 
+	in_transport = true;
 	e->inner.start(e->inner.self, x, token);
+	in_transport = false;
 }
 
 static void cancel(void *self, struct bci_exchange *x)
@@ -275,10 +293,14 @@ static void new_crawler(struct env *e, const char *const *options)
 static bool get_transport(struct env *e)
 {
 	struct bci_http_config cfg = { .base_url = e->server.url, .ca_file = "", .proxy = "none" };
+	bool made;
 
 	if (e->c->transport.self)
 		return true;
-	if (!bci_http_new(&e->inner, &cfg, &e->c->clock))
+	in_transport = true;
+	made = bci_http_new(&e->inner, &cfg, &e->c->clock);
+	in_transport = false;
+	if (!made)
 		return false;
 	e->c->transport = (struct bci_transport){ start, short_step, cancel, free_inner, e };
 	return true;
@@ -420,6 +442,12 @@ static void test_token_file(void **state)
 	fail_in_turn(OPEN, READ, options_walk);
 }
 
+static void test_memory(void **state)
+{
+	(void)state;
+	fail_in_turn(ALLOCATE, ALLOCATE, options_walk);
+}
+
 /* What is no trouble: a read that gives little, or is interrupted. */
 static void test_token_read(void **state)
 {
@@ -490,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_curl),
 		cmocka_unit_test(test_curl_probes),
 		cmocka_unit_test(test_token_file),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_token_read),
 	};
 
