@@ -239,12 +239,12 @@ static bool set_rules(struct carrier *c)
 	/* libcurl's own default is 1.0, and it then depends on the system what is refused. */
 	good &= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
 #if LIBCURL_VERSION_NUM >= 0x075500
-	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, h->https_only ? "https" : "http,https") ==
-		CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR,
+	                         h->https_only ? "https" : "http,https") == CURLE_OK;
 #else
-	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS,
-	                         (long)(h->https_only ? CURLPROTO_HTTPS
-	                                              : CURLPROTO_HTTP | CURLPROTO_HTTPS)) == CURLE_OK;
+	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS, h->https_only
+				 ? (long)CURLPROTO_HTTPS
+				 : (long)CURLPROTO_HTTP | (long)CURLPROTO_HTTPS) == CURLE_OK;
 #endif
 	if (h->proxy) {
 		good &= curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) == CURLE_OK;

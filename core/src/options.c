@@ -439,8 +439,6 @@ static int check_tag_keys(const char *text, struct bcrawl_error *err)
 	struct bci_tags tags;
 	int rc = bci_tags_parse(&tags, text, &e);
 
-	if (!rc && tags.n == 0)
-		rc = BCRAWL_E_CONFIG;
 	bci_tags_free(&tags);
 	if (rc == BCRAWL_E_NOMEM)
 		return bci_error_nomem(err);
