@@ -12,14 +12,17 @@ Environment (tests/run.sh sets the first three, Meson the last):
 import collections
 import ctypes
 import datetime
+import fcntl
 import json
 import math
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -115,6 +118,7 @@ def main(*needs):
 
 # ---- waiting and HTTP ------------------------------------------------------------------------
 
+LIBC = ctypes.CDLL(None, use_errno=True)
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # always our own machine
 
 
@@ -147,9 +151,75 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# ---- a resolver that never answers -----------------------------------------------------------
+
+class BlackHole:
+    """Namespaces of a child's own, in which every name is asked of a socket of ours that nobody
+    reads. enter() is a preexec_fn: users, mounts and network become the child's own, loopback is
+    set up, resolv.conf is covered, and the socket handed back tells when it was asked."""
+    CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
+    MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="balenacrawl-e2e-")
+        self.resolv_conf = os.path.join(self.directory, "resolv.conf")
+        # Longer than any deadline of a test: it is not the resolver that gives up.
+        pathlib.Path(self.resolv_conf).write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+        os.chmod(self.directory, 0o755)
+        os.chmod(self.resolv_conf, 0o644)
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.asked = None
+
+    @staticmethod
+    def call(name, *arguments):
+        if getattr(LIBC, name)(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), name)
+
+    def enter(self):
+        spaces = self.CLONE_NEWNS | self.CLONE_NEWNET | (self.CLONE_NEWUSER if os.getuid() else 0)
+        self.call("unshare", spaces)
+        self.call("mount", None, b"/", None, self.MS_REC | self.MS_PRIVATE, None)
+        self.call("mount", self.resolv_conf.encode(), b"/etc/resolv.conf", None, self.MS_BIND, None)
+        dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # SIOCSIFFLAGS: IFF_UP and IFF_RUNNING.
+        fcntl.ioctl(dns, 0x8914, struct.pack("16sh22x", b"lo", 0x41))
+        dns.bind(("127.0.0.1", 53))
+        socket.send_fds(self.theirs, [b"s"], [dns.fileno()])
+        dns.close()
+
+    def wait_asked(self):
+        """Until the child that entered last has asked for a name. The question stays unread."""
+        _, fds, _, _ = socket.recv_fds(self.ours, 1, 1)
+        if self.asked is not None:
+            os.close(self.asked)
+        self.asked = fds[0]
+        if not select.select([self.asked], [], [], DEADLINE_S)[0]:
+            raise AssertionError("no name was asked for")
+
+    def close(self):
+        if self.asked is not None:
+            os.close(self.asked)
+        self.ours.close()
+        self.theirs.close()
+        shutil.rmtree(self.directory)
+
+    @classmethod
+    def missing(cls):
+        """Why this cannot be done here, None if it can."""
+        if not os.path.exists("/etc/resolv.conf"):
+            return "there is no /etc/resolv.conf to cover"
+        hole = cls()
+        try:
+            subprocess.run(["true"], preexec_fn=hole.enter, check=True)
+        except (subprocess.SubprocessError, OSError):
+            return "this system lets us make no namespaces"
+        finally:
+            hole.close()
+        return None
+
+
 # ---- processes -------------------------------------------------------------------------------
 
-LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 

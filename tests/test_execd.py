@@ -13,6 +13,7 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,7 @@ class Agent:
     """The binary in streaming mode. Its stdout is a pipe in packet mode: one read gives what one
     write wrote."""
 
-    def __init__(self, *arguments, stdin=subprocess.PIPE, stdout=None, stderr=None, **env):
+    def __init__(self, *arguments, stdin=subprocess.PIPE, stdout=None, stderr=None, preexec_fn=None, **env):
         self.out = b""
         self.writes = []
         self.reader = None
@@ -57,7 +58,8 @@ class Agent:
             self.reader, stdout = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
         self.errors = tempfile.TemporaryFile()
         self.popen = subprocess.Popen([BINARY, *arguments], stdin=stdin, stdout=stdout,
-                                      stderr=stderr or self.errors, env=environment(**env))
+                                      stderr=stderr or self.errors, env=environment(**env),
+                                      preexec_fn=preexec_fn)
         if self.reader is not None:
             os.close(stdout)
 
@@ -479,6 +481,325 @@ class Stopping(Api):
                 self.wait_request(agent)
                 agent.popen.send_signal(number)
                 self.assertEqual(agent.popen.wait(LEAVE_S), 1)
+
+
+# ---- every moment of a crawl -----------------------------------------------------------------
+
+class Mute(socket.socket):
+    """A listener that takes no connection in. With `full` its queue is full too, so that a client
+    waits for the connection itself."""
+
+    def __init__(self, full=False):
+        super().__init__()
+        self.bind(("127.0.0.1", 0))
+        self.listen(0 if full else 16)
+        self.fillers = []
+        while full and len(self.fillers) < 8:
+            filler = socket.socket()
+            filler.setblocking(False)
+            self.fillers.append(filler)
+            filler.connect_ex(self.getsockname())
+            if not select.select([], [filler], [], 0.2)[1]:
+                break
+
+    def port(self):
+        return self.getsockname()[1]
+
+    def close(self):
+        for filler in self.fillers:
+            filler.close()
+        super().close()
+
+
+def sockets_of(pid):
+    """How many sockets a process has."""
+    count = 0
+    for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir():
+        try:
+            count += os.readlink(fd).startswith("socket:")
+        except OSError:
+            pass
+    return count
+
+
+class EveryMoment(Api):
+    """The moments at which a crawl can be told to leave, and each way to tell it."""
+    devices = 300
+
+    # name: (fault of the API, how its log shows the moment)
+    MOMENTS = {
+        "before the first byte": {"match": "/application?", "hang": True, "times": -1},
+        "in the middle of a list": {"match": "/application?", "drip": [5, 200], "times": -1},
+        "in the middle of a page": {"match": "belongs_to__application in", "drip": [20, 200], "times": -1},
+        "waiting in the gate": {"match": "/application?", "status": 429, "headers": {"Retry-After": "50"},
+                                "times": -1},
+        "waiting to try again": {"match": "/application?", "status": 503, "times": -1},
+        "in a probe": {"match": "$top=0", "hang": True, "times": -1},
+    }
+
+    def begin(self, moment):
+        """An agent in that moment, with an API of its own."""
+        if moment in ("connecting", "in the TLS handshake"):
+            mute = Mute(full=moment == "connecting")
+            self.addCleanup(mute.close)
+            url = "%s://127.0.0.1:%d" % ("http" if moment == "connecting" else "https", mute.port())
+            agent = self.agent(BALENA_API_URL=url, BALENA_MIN_INTERVAL="0")
+            e2e_lib.wait_for("connecting", lambda: sockets_of(agent.popen.pid) > 0, seconds=LONG_S)
+            return agent
+        api = e2e_lib.FakeApi("--quiet", devices=self.devices)
+        self.addCleanup(api.close)
+        fault = self.MOMENTS[moment]
+        api.set(fault=fault)
+        agent = self.agent(BALENA_API_URL=api.url, BALENA_MIN_INTERVAL="0")
+        e2e_lib.wait_for(moment, lambda: b'"fault":true' in e2e_lib.http_get(api.url + "/_fake/log"),
+                         seconds=LONG_S)
+        return agent
+
+    def all_moments(self):
+        for moment in (*self.MOMENTS, "connecting", "in the TLS handshake"):
+            yield moment, self.begin(moment)
+
+    def test_sigterm(self):
+        for moment, agent in self.all_moments():
+            with self.subTest(moment):
+                agent.popen.terminate()
+                self.assert_gone(agent, time.monotonic())
+                agent.wait()
+                self.assert_whole_lines(agent)
+
+    def test_end_of_stdin(self):
+        for moment, agent in self.all_moments():
+            with self.subTest(moment):
+                self.assert_gone(agent, agent.eof())
+
+    def test_end_of_stdin_of_a_crawl_that_was_asked_for(self):
+        asked = []
+        for moment, agent in self.all_moments():
+            agent.newline()
+            asked.append((moment, agent, agent.eof()))
+        for moment, agent, since in asked:
+            # It has until 4 s after the end; the one that waits for the gate has no time left.
+            with self.subTest(moment):
+                agent.wait()
+                self.assert_gone(agent, since, 4 + LEAVE_S)
+                self.assert_whole_lines(agent)
+
+    def test_at_each_request(self):
+        """The n-th request of a crawl hangs, for all n."""
+        arguments = ("--page-size", "40", "--detail", "services")
+        done = run("--once", *arguments, **self.env)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        count = len(e2e_lib.http_get(self.api.url + "/_fake/log").splitlines())
+        self.assertGreater(count, 10)
+        for n in range(count):
+            with self.subTest(request=n):
+                self.api.set(faults=[{"match": "/v7/", "after": n, "hang": True, "times": -1}])
+                self.api.reset_log()
+                agent = self.agent(*arguments)
+
+                def asked():
+                    agent.read(0)  # or it waits for a reader before it gets there
+                    return b'"fault":true' in e2e_lib.http_get(self.api.url + "/_fake/log")
+                e2e_lib.wait_for("request %d" % n, asked, seconds=LONG_S)
+                since = time.monotonic()
+                if n % 2:
+                    agent.popen.terminate()
+                else:
+                    agent.eof()
+                agent.wait()
+                self.assert_gone(agent, since)
+                self.assert_whole_lines(agent)
+                self.assertEqual(agent.crawls(), [], "a stopped crawl says nothing of itself")
+
+    def test_at_each_write(self):
+        """After the n-th write, with nobody reading any further."""
+        for n in range(0, 24, 3):
+            with self.subTest(write=n):
+                agent = self.agent()
+                for _ in range(n + 1):
+                    self.assertTrue(agent.read(LONG_S), agent.stderr())
+                agent.popen.terminate()
+                since = time.monotonic()
+                self.assert_gone(agent, since)
+                agent.wait()
+                self.assert_whole_lines(agent)
+
+    def test_signals_while_it_cannot_write(self):
+        """A storm must not make it write half a line, lose one or crawl more than once more."""
+        agent = self.agent(BALENA_MIN_INTERVAL="0")
+        self.wait_request(agent)
+        for _ in range(3000):
+            for number in signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2:
+                agent.popen.send_signal(number)
+        agent.newline(1000)
+        agent.wait_crawls(2)
+        self.assertFalse(agent.read(0.5), "a third crawl")
+        self.assert_gone(agent, agent.eof())
+        self.assert_whole_lines(agent)
+        self.assertEqual(agent.crawls(), [1, 1])
+        self.assertEqual(len(re.findall(rb"^balena_device,.* info=1i", agent.out, re.M)), 600)
+
+
+class Deadline(Api):
+    def crawl_lines(self, agent, field):
+        return [float(value) for value in re.findall(
+            rb"^balena_crawl,account=default [^ ]*\b%s=([0-9.]+)" % field, agent.out, re.M)]
+
+    def test_crawl_longer_than_the_interval(self):
+        """It ends at its deadline and says so; what was asked for meanwhile comes right after."""
+        self.api.set(fault={"match": "/application?", "hang": True})
+        agent = self.agent(BALENA_INTERVAL="10", BALENA_MIN_INTERVAL="0")
+        self.wait_request(agent)
+        agent.newline(50)
+        agent.wait_crawls(2)
+        self.assertEqual(agent.crawls(), [0, 1])
+        self.assertLess(self.crawl_lines(agent, b"duration_seconds")[0], 11)
+        self.assertGreater(self.crawl_lines(agent, b"duration_seconds")[0], 9)
+        self.assertFalse(agent.read(1), "a third crawl")
+
+    def test_a_reader_that_pauses_costs_no_crawl(self):
+        """Time blocked on stdout is not network time: here it is longer than the deadline."""
+        api = e2e_lib.FakeApi("--quiet", "--keepalive-s", "60", devices=4000)
+        self.addCleanup(api.close)
+        agent = self.agent(BALENA_API_URL=api.url, BALENA_INTERVAL="10")
+        agent.newline()  # from now on it is the caller who says when
+        with self.assertRaises(subprocess.TimeoutExpired):
+            agent.popen.wait(13)
+        agent.wait_crawls(1)
+        self.assertEqual(agent.crawls(), [1], agent.stderr())
+        self.assertEqual(len(re.findall(rb"^balena_device,.* info=1i", agent.out, re.M)), 4000)
+
+
+class Limits(Api):
+    def test_few_descriptors(self):
+        """None is leaked, and where there are too few it is an error, not a crash."""
+        for limit in range(3, 17):
+            with self.subTest(descriptors=limit):
+                done = subprocess.run(
+                    ["sh", "-c", 'ulimit -n %d && exec "$0" --once' % limit, BINARY], stdin=subprocess.DEVNULL,
+                    capture_output=True, timeout=LONG_S, env=environment(**self.env), check=False)
+                self.assertIn(done.returncode, (0, 1, 127), done.stderr)
+                if done.returncode == 1:
+                    self.assertRegex(done.stderr.decode(), r"\AE! [^\n]+\n\Z")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_descriptors_stay_the_same(self):
+        agent = self.agent(BALENA_MIN_INTERVAL="0")
+        agent.wait_crawls(1)
+
+        def descriptors():
+            return len(os.listdir("/proc/%d/fd" % agent.popen.pid)) - sockets_of(agent.popen.pid)
+        before = descriptors()
+        for count in range(2, 8):
+            agent.newline()
+            agent.wait_crawls(count)
+        self.assertEqual(descriptors(), before)
+
+    def dumps_core(self, program, environment_):
+        """Whether a program that aborts itself, or is made to, is said to have left a core file."""
+        with tempfile.TemporaryDirectory() as directory:
+            popen = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, env=environment_, cwd=directory,
+                                     preexec_fn=lambda: resource.setrlimit(
+                                         resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2))
+            try:
+                e2e_lib.wait_for("program at work", lambda: sockets_of(popen.pid) or program[0] != BINARY,
+                                 seconds=LONG_S)
+                popen.send_signal(signal.SIGABRT)
+                _, status = os.waitpid(popen.pid, 0)
+                popen.returncode = -signal.SIGABRT
+            finally:
+                popen.stdin.close()
+            self.assertEqual(os.WTERMSIG(status), signal.SIGABRT)
+            return os.WCOREDUMP(status) or bool(list(pathlib.Path(directory).glob("core*")))
+
+    def test_no_core(self):
+        self.api.set(fault=FOR_EVER)
+        try:
+            control = self.dumps_core(["cat"], environment())
+        except subprocess.SubprocessError:
+            control = False  # the limit may not be raised
+        if not control:
+            self.skipTest("this machine writes no core files anyway")
+        self.assertFalse(self.dumps_core([BINARY], environment(**self.env)))
+
+    @unittest.skipUnless(os.getuid() == 0, "needs root to become somebody else; see Once for the rest")
+    def test_not_dumpable(self):
+        """The kernel gives what /proc shows of such a process to root."""
+        self.api.set(fault=FOR_EVER)
+        with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+            os.chmod(directory, 0o755)
+            libraries = subprocess.run(["ldd", BINARY], capture_output=True, check=True, text=True).stdout
+            for path in (BINARY, re.search(r"libbalenacrawl\S+ => (\S+)", libraries)[1]):
+                os.chmod(shutil.copy(path, directory), 0o755)
+            agent = subprocess.Popen([directory + "/" + os.path.basename(BINARY)], stdin=subprocess.PIPE,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=65534, group=65534,
+                                     extra_groups=[], env=environment(LD_LIBRARY_PATH=directory, **self.env))
+            try:
+                e2e_lib.wait_for("request", lambda: e2e_lib.http_get(self.api.url + "/_fake/log"), seconds=LONG_S)
+                self.assertIsNone(agent.poll())
+                self.assertEqual(os.stat("/proc/%d/environ" % agent.pid).st_uid, 0)
+                self.assertIn("\nUid:\t65534\t", pathlib.Path("/proc/%d/status" % agent.pid).read_text())
+            finally:
+                agent.kill()
+                agent.wait()
+                agent.stdin.close()
+
+
+class StuckResolver(unittest.TestCase):
+    """Names are asked of a server that never answers, in a network of the test's own."""
+    URL = "https://api.stuck.invalid-but-looked-up.example"
+    ENV = {"BALENA_API_URL": URL, "BALENA_TOKEN": TOKEN}
+
+    @classmethod
+    def setUpClass(cls):
+        reason = e2e_lib.BlackHole.missing()
+        if reason:
+            raise unittest.SkipTest(reason)
+        cls.hole = e2e_lib.BlackHole()
+        cls.addClassCleanup(cls.hole.close)
+
+    def agent(self, *arguments, **env):
+        agent = Agent(*arguments, preexec_fn=self.hole.enter, **{**self.ENV, **env})
+        self.addCleanup(agent.__exit__)
+        self.hole.wait_asked()
+        return agent
+
+    def gone(self, agent, since, limit=LEAVE_S):
+        status = agent.popen.wait(LONG_S)
+        self.assertLess(time.monotonic() - since, limit)
+        return status
+
+    def test_sigterm(self):
+        agent = self.agent()
+        agent.popen.terminate()
+        self.assertEqual(self.gone(agent, time.monotonic()), 0, agent.stderr())
+
+    def test_end_of_stdin(self):
+        agent = self.agent()
+        self.assertEqual(self.gone(agent, agent.eof()), 0, agent.stderr())
+
+    def test_end_of_stdin_of_a_crawl_that_was_asked_for(self):
+        agent = self.agent()
+        agent.newline()
+        self.assertEqual(self.gone(agent, agent.eof(), 4 + LEAVE_S), 0, agent.stderr())
+
+    def test_one_shot(self):
+        for command in "--once", "--check":
+            for number in signal.SIGTERM, signal.SIGINT:
+                with self.subTest(command, signal=number.name):
+                    agent = self.agent(command)
+                    agent.popen.send_signal(number)
+                    self.assertEqual(self.gone(agent, time.monotonic()), 1, agent.stderr())
+
+    def test_deadline(self):
+        since = time.monotonic()
+        agent = self.agent(BALENA_INTERVAL="10")
+        agent.wait_crawls(1)
+        self.assertEqual(agent.crawls(), [0])
+        self.assertLess(time.monotonic() - since, 10 + LEAVE_S)
+        agent.popen.terminate()
+        self.assertEqual(self.gone(agent, time.monotonic()), 0, agent.stderr())
 
 
 class Once(Api):
