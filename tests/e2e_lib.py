@@ -3,10 +3,11 @@
 ours on loopback, and what they must show, computed from the fake's own truth by the rules of
 the metric catalogue, not by the code under test.
 
-Environment (tests/run.sh sets the first three, Meson the last):
+Environment (tests/run.sh sets all but the last, which is Meson's):
   BALENACRAWL_MUST              words of collectd, prometheus, telegraf: missing is a failure
   BALENACRAWL_TELEGRAF          the Telegraf to use, else the one in PATH
   BALENACRAWL_TELEGRAF_MISSING  why there is none
+  BALENACRAWL_KEEP              a directory for all that the agents said, for lint_secrets.py
   MESON_BUILD_ROOT              where balena.so and telegraf-balena were built
 """
 import collections
@@ -22,6 +23,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -119,7 +121,9 @@ def main(*needs):
 # ---- waiting and HTTP ------------------------------------------------------------------------
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # always our own machine
+# Always our own machine, and a certificate of our own.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(
+    context=ssl._create_unverified_context()))  # pylint: disable=protected-access
 
 
 def http_get(url, timeout=30):
@@ -218,6 +222,20 @@ class BlackHole:
         return None
 
 
+# ---- secrets ---------------------------------------------------------------------------------
+
+def check_no_token(name, data):
+    """Nothing that a program of ours says, or is started with, may hold the token. With
+    BALENACRAWL_KEEP all of it is kept there for lint_secrets.py."""
+    keep = os.environ.get("BALENACRAWL_KEEP")
+    if keep:
+        with open(os.path.join(keep, "%s-%d.log" % (name, os.getpid())), "ab") as file:
+            file.write(data)
+    for line in data.splitlines():
+        if TOKEN.encode() in line:
+            raise AssertionError("%s shows the token: %r" % (name, line[:300]))
+
+
 # ---- processes -------------------------------------------------------------------------------
 
 PR_SET_PDEATHSIG = 1
@@ -228,20 +246,35 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def children(pid):
+    """The processes that a process has started."""
+    found = []
+    for path in pathlib.Path("/proc/%d/task" % pid).glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            pass
+    return sorted(found)
+
+
 class Process:
     """A program of ours in a directory of its own; ended by its pid, at the latest by close()."""
 
-    def __init__(self, name, command, directory=None, env=None):
+    def __init__(self, name, command, directory=None, env=None, enter=None):
         self.name = name
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.log_path = self.directory / (name + ".log")
         # Nothing of the developer's own settings may reach what we test.
         clean = {key: value for key, value in os.environ.items()
                  if not key.startswith("BALENA") and key != "CRAWL_INTERVAL"}
+        def prepare():
+            die_with_parent()
+            if enter:
+                enter()
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                           stdout=log, stderr=log, env={**clean, **(env or {})},
-                                          start_new_session=True, preexec_fn=die_with_parent)
+                                          start_new_session=True, preexec_fn=prepare)
 
     def log(self):
         return self.log_path.read_text("utf-8", "replace")
@@ -263,13 +296,16 @@ class Process:
 
     def close(self):
         self.stop()
+        said = self.log_path.read_bytes() if self.log_path.exists() else b""
         shutil.rmtree(self.directory, ignore_errors=True)
+        check_no_token(self.name, said)
 
 
 class FakeApi(Process):
     """tests/fake_api.py on a port of its own choice."""
 
     def __init__(self, *more, fleets=3, devices=61, seed=1):
+        self.tls = "--tls" in more
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         port_file = directory / "port"
         super().__init__("fake-api", [sys.executable, ROOT / "tests" / "fake_api.py", "--port", 0,
@@ -301,7 +337,23 @@ class FakeApi(Process):
                 return rows
             rows += more
 
+    def check_log(self):
+        """Nothing but GET was ever sent, the token in the header and nowhere else."""
+        url = self.url.replace("http:", "https:") if self.tls else self.url
+        for line in http_get(url + "/_fake/log").splitlines():
+            entry = json.loads(line)
+            if entry["method"] != "GET" or TOKEN in entry["target"] or "apikey" in entry["target"]:
+                raise AssertionError("sent to the API: %r" % entry)
+
+    def close(self):
+        try:
+            if self.popen.poll() is None and hasattr(self, "url"):
+                self.check_log()
+        finally:
+            super().close()
+
     def reset_log(self):
+        self.check_log()
         OPENER.open(self.url + "/_fake/reset", b"", timeout=30).close()
 
     def requests(self):
@@ -311,14 +363,90 @@ class FakeApi(Process):
                 if "$top=0" not in target]
 
 
-class Collectd(Process):
-    """A collectd with write_prometheus and our plugin. `accounts`: the text of <Plugin balena>."""
+class Mute(socket.socket):
+    """A listener that takes no connection in. With `full` its queue is full too, so that a client
+    waits for the connection itself."""
 
-    def __init__(self, accounts, interval=1):
+    def __init__(self, full=False):
+        super().__init__()
+        self.bind(("127.0.0.1", 0))
+        self.listen(0 if full else 16)
+        self.fillers = []
+        while full and len(self.fillers) < 8:
+            filler = socket.socket()
+            filler.setblocking(False)
+            self.fillers.append(filler)
+            filler.connect_ex(self.getsockname())
+            if not select.select([], [filler], [], 0.2)[1]:
+                break
+
+    def close(self):
+        for filler in self.fillers:
+            filler.close()
+        super().close()
+
+
+def sockets_of(pid):
+    """How many internet sockets a process has."""
+    count = 0
+    for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir():
+        try:
+            count += os.readlink(fd).startswith("socket:")
+        except OSError:
+            pass
+    return count
+
+
+class Moment:
+    """A server that keeps whoever asks it in one moment of a crawl."""
+    FAULTS = {
+        "before the first byte": {"match": "/application?", "hang": True},
+        "in the middle of a list": {"match": "/application?", "drip": [5, 200]},
+        "in the middle of a page": {"match": "belongs_to__application in", "drip": [20, 200]},
+        "waiting in the gate": {"match": "/application?", "status": 429, "headers": {"Retry-After": "50"}},
+        "waiting to try again": {"match": "/application?", "status": 503},
+        "in a probe": {"match": "$top=0", "hang": True},
+    }
+    ALL = (*FAULTS, "connecting", "in the TLS handshake")
+
+    def __init__(self, name, devices=300):
+        self.name = name
+        if name in self.FAULTS:
+            self.server = FakeApi("--quiet", devices=devices)
+            self.server.set(fault={"times": -1, **self.FAULTS[name]})
+            self.url = self.server.url
+        else:
+            self.server = Mute(full=name == "connecting")
+            self.url = "%s://127.0.0.1:%d" % ("http" if name == "connecting" else "https",
+                                              self.server.getsockname()[1])
+
+    def wait(self, pid, alive=()):
+        """Until the process is there."""
+        def there():
+            if isinstance(self.server, Mute):
+                return sockets_of(pid)
+            return b'"fault":true' in http_get(self.url + "/_fake/log")
+        wait_for(self.name, there, alive)
+
+    def close(self):
+        self.server.close()
+
+
+class Collectd(Process):
+    """A collectd with write_prometheus and our plugin. `accounts`: the text of <Plugin balena>.
+    `more`: configuration of other plugins; `alone`: ours and nothing else, to see how fast it ends."""
+
+    def __init__(self, accounts, interval=1, more="", alone=False, env=None, enter=None):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.port = free_port()
         self.url = "http://127.0.0.1:%d/metrics" % self.port
         conf = directory / "collectd.conf"
+        writer = "" if alone else """
+LoadPlugin write_prometheus
+<Plugin write_prometheus>
+  Host "127.0.0.1"
+  Port "%d"
+</Plugin>""" % self.port
         # Each LoadPlugin looks into the PluginDir named last before it.
         conf.write_text("""
 Hostname "%s"
@@ -328,20 +456,16 @@ PIDFile "%s/pid"
 TypesDB "/usr/share/collectd/types.db"
 Interval %d
 PluginDir "%s"
-LoadPlugin write_prometheus
-<Plugin write_prometheus>
-  Host "127.0.0.1"
-  Port "%d"
-</Plugin>
+%s
+%s
 PluginDir "%s"
 LoadPlugin balena
 <Plugin balena>
 %s
 </Plugin>
-""" % (HOSTNAME, directory, directory, interval, COLLECTD_PLUGINS, self.port, plugin_path().parent,
-       accounts))
+""" % (HOSTNAME, directory, directory, interval, COLLECTD_PLUGINS, writer, more, plugin_path().parent, accounts))
         super().__init__("collectd", [find("collectd"), "-f", "-C", conf, "-P", directory / "pid"],
-                         directory)
+                         directory, env, enter)
 
     @staticmethod
     def account(api, name="quickstart", **options):

@@ -13,7 +13,6 @@ import resource
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -42,8 +41,10 @@ def environment(**more):
 
 
 def run(*arguments, stdin=subprocess.DEVNULL, timeout=LONG_S, **env):
-    return subprocess.run([BINARY, *arguments], stdin=stdin, capture_output=True, timeout=timeout,
-                          env=environment(**env))
+    done = subprocess.run([BINARY, *arguments], stdin=stdin, capture_output=True, timeout=timeout,
+                          env=environment(**env), check=False)
+    e2e_lib.check_no_token("telegraf-balena", done.stdout + done.stderr)
+    return done
 
 
 class Agent:
@@ -62,6 +63,7 @@ class Agent:
                                       preexec_fn=preexec_fn)
         if self.reader is not None:
             os.close(stdout)
+        self.command = pathlib.Path("/proc/%d/cmdline" % self.popen.pid).read_bytes()
 
     def __enter__(self):
         return self
@@ -73,6 +75,8 @@ class Agent:
         if self.popen.stdin:
             self.popen.stdin.close()
         self.hang_up()
+        if not self.errors.closed:
+            e2e_lib.check_no_token("telegraf-balena", self.out + self.stderr().encode() + self.command)
         self.errors.close()
 
     def hang_up(self):
@@ -485,78 +489,20 @@ class Stopping(Api):
 
 # ---- every moment of a crawl -----------------------------------------------------------------
 
-class Mute(socket.socket):
-    """A listener that takes no connection in. With `full` its queue is full too, so that a client
-    waits for the connection itself."""
-
-    def __init__(self, full=False):
-        super().__init__()
-        self.bind(("127.0.0.1", 0))
-        self.listen(0 if full else 16)
-        self.fillers = []
-        while full and len(self.fillers) < 8:
-            filler = socket.socket()
-            filler.setblocking(False)
-            self.fillers.append(filler)
-            filler.connect_ex(self.getsockname())
-            if not select.select([], [filler], [], 0.2)[1]:
-                break
-
-    def port(self):
-        return self.getsockname()[1]
-
-    def close(self):
-        for filler in self.fillers:
-            filler.close()
-        super().close()
-
-
-def sockets_of(pid):
-    """How many sockets a process has."""
-    count = 0
-    for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir():
-        try:
-            count += os.readlink(fd).startswith("socket:")
-        except OSError:
-            pass
-    return count
-
-
 class EveryMoment(Api):
     """The moments at which a crawl can be told to leave, and each way to tell it."""
     devices = 300
 
-    # name: (fault of the API, how its log shows the moment)
-    MOMENTS = {
-        "before the first byte": {"match": "/application?", "hang": True, "times": -1},
-        "in the middle of a list": {"match": "/application?", "drip": [5, 200], "times": -1},
-        "in the middle of a page": {"match": "belongs_to__application in", "drip": [20, 200], "times": -1},
-        "waiting in the gate": {"match": "/application?", "status": 429, "headers": {"Retry-After": "50"},
-                                "times": -1},
-        "waiting to try again": {"match": "/application?", "status": 503, "times": -1},
-        "in a probe": {"match": "$top=0", "hang": True, "times": -1},
-    }
-
     def begin(self, moment):
         """An agent in that moment, with an API of its own."""
-        if moment in ("connecting", "in the TLS handshake"):
-            mute = Mute(full=moment == "connecting")
-            self.addCleanup(mute.close)
-            url = "%s://127.0.0.1:%d" % ("http" if moment == "connecting" else "https", mute.port())
-            agent = self.agent(BALENA_API_URL=url, BALENA_MIN_INTERVAL="0")
-            e2e_lib.wait_for("connecting", lambda: sockets_of(agent.popen.pid) > 0, seconds=LONG_S)
-            return agent
-        api = e2e_lib.FakeApi("--quiet", devices=self.devices)
-        self.addCleanup(api.close)
-        fault = self.MOMENTS[moment]
-        api.set(fault=fault)
-        agent = self.agent(BALENA_API_URL=api.url, BALENA_MIN_INTERVAL="0")
-        e2e_lib.wait_for(moment, lambda: b'"fault":true' in e2e_lib.http_get(api.url + "/_fake/log"),
-                         seconds=LONG_S)
+        place = e2e_lib.Moment(moment, self.devices)
+        self.addCleanup(place.close)
+        agent = self.agent(BALENA_API_URL=place.url, BALENA_MIN_INTERVAL="0")
+        place.wait(agent.popen.pid)
         return agent
 
     def all_moments(self):
-        for moment in (*self.MOMENTS, "connecting", "in the TLS handshake"):
+        for moment in e2e_lib.Moment.ALL:
             yield moment, self.begin(moment)
 
     def test_sigterm(self):
@@ -688,7 +634,7 @@ class Limits(Api):
         agent.wait_crawls(1)
 
         def descriptors():
-            return len(os.listdir("/proc/%d/fd" % agent.popen.pid)) - sockets_of(agent.popen.pid)
+            return len(os.listdir("/proc/%d/fd" % agent.popen.pid)) - e2e_lib.sockets_of(agent.popen.pid)
         before = descriptors()
         for count in range(2, 8):
             agent.newline()
@@ -703,7 +649,7 @@ class Limits(Api):
                                      preexec_fn=lambda: resource.setrlimit(
                                          resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2))
             try:
-                e2e_lib.wait_for("program at work", lambda: sockets_of(popen.pid) or program[0] != BINARY,
+                e2e_lib.wait_for("program at work", lambda: e2e_lib.sockets_of(popen.pid) or program[0] != BINARY,
                                  seconds=LONG_S)
                 popen.send_signal(signal.SIGABRT)
                 _, status = os.waitpid(popen.pid, 0)

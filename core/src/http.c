@@ -17,6 +17,8 @@
 
 /* The wait between two looks at connections that cannot be waited for. */
 #define BLIND_WAIT_MS 10
+/* As much of a token at the end of a cut text is no chance. */
+#define TOKEN_PART_MIN 4
 
 struct http {
 	CURLM *multi;
@@ -157,6 +159,20 @@ static void describe(struct carrier *c, CURLcode code)
 		 said);
 }
 
+/* Some servers and proxies answer an error with what they were asked, headers and all. The text may
+ * end in the middle of the token. */
+static void hide_token(char *text, const char *token)
+{
+	size_t n = strlen(token), left = strlen(text);
+	char *hit = text;
+
+	while (n > 0 && (hit = strstr(hit, token)))
+		memset(hit, '*', n);
+	for (size_t part = left < n ? left : n; part >= TOKEN_PART_MIN; part--)
+		if (strncmp(text + left - part, token, part) == 0)
+			memset(text + left - part, '*', part);
+}
+
 /* ---- carriers ---- */
 
 static void forget_token(struct carrier *c)
@@ -216,6 +232,7 @@ static void finish(struct carrier *c, CURLcode code)
 	if (x->body_error)
 		x->result = BCI_RESULT_GARBAGE;
 	describe(c, code);
+	hide_token(x->reason, c->token);
 	release(c);
 	x->done = true;
 }
