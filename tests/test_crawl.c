@@ -713,6 +713,23 @@ static void test_token_between_crawls(void **state)
 	env_fini(&e);
 }
 
+/* A crawl that is whole makes good the refusals before it: it is those in a row that slow down. */
+static void test_refusals_that_pass(void **state)
+{
+	struct env e;
+
+	(void)state;
+	env_init(&e, "refusals that pass", NULL);
+	fake_rule(&e.net, (struct fake_rule){ .match = "device_type?", .body = "{\"d\":[{\"id\":1}]}" });
+	for (int i = 0; i < 6; i++) {
+		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .times = 1, .status = 401, .body = "" });
+		assert_int_equal(run(&e), BCRAWL_E_AUTH);
+		assert_int_equal(run(&e), 0);
+		check_small(&e);
+	}
+	env_fini(&e);
+}
+
 /* 1 after an authenticated 2xx, 0 on a 401, else absent: in this crawl. */
 static void test_token_unknown(void **state)
 {
@@ -2511,6 +2528,7 @@ int main(void)
 		cmocka_unit_test(test_new_token_side_by_side),
 		cmocka_unit_test(test_new_token_is_bad_too),
 		cmocka_unit_test(test_token_between_crawls),
+		cmocka_unit_test(test_refusals_that_pass),
 		cmocka_unit_test(test_token_unknown),
 		cmocka_unit_test(test_token_expiry),
 		cmocka_unit_test(test_deadline),
