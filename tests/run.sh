@@ -3,7 +3,8 @@
 #
 # tests/run.sh [--full]: installs what is missing, builds with warnings as errors and runs every
 # test there is. The last line is "N passed, N failed, N skipped"; the status is 0 only if none
-# failed. --full adds the long stages: whole crawls under valgrind.
+# failed. --full adds the long stages: whole crawls under valgrind, a release build, ThreadSanitizer,
+# fuzzing, coverage and a soak of 2,000 crawls instead of 100.
 #
 # With CI=true nothing that can be had may be skipped: a missing Go or Telegraf is a failure.
 set -euo pipefail
@@ -12,7 +13,7 @@ case "$#:${1:-}" in
 0:) full=0 ;;
 1:--full) full=1 ;;
 1:--help | 1:-h)
-	sed -n '4,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '4,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 	exit 0
 	;;
 *)
@@ -58,7 +59,9 @@ install_packages() {
 	ensure_packages gcc g++ libc6-dev binutils meson ninja-build pkgconf python3 ca-certificates \
 		'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev libcmocka-dev \
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
-		valgrind pmccabe openssl man-db
+		valgrind pmccabe openssl man-db \
+		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 # what other plugins of collectd load
+	if [ "$full" -eq 1 ]; then ensure_packages clang gcovr strace; fi
 }
 
 # Prometheus is unpacked, not installed: its package starts a server that listens on all addresses.
@@ -113,6 +116,34 @@ run_meson() {
 	say "$name: $p passed, $f failed, $s skipped"
 }
 
+# has_suite SUITE DIR: whether this build has tests of that suite.
+has_suite() { [ -n "$(meson test -C "$2" --no-rebuild --list --suite "$1" 2>/dev/null)" ]; }
+
+# run_script NAME COMMAND...: a part that is a program of its own. It counts by its last line, "N
+# passed, N failed[, N skipped]"; without one it is one test, passed or failed by its status.
+run_script() {
+	local name=$1 log=$work/script.log status=0 p=0 f=0 s=0 last
+	shift
+	say "$name"
+	: >"$log"
+	stage "$log" "$@" || status=$?
+	last=$(tail -n 1 "$log")
+	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+		p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[4]:-0}
+		if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
+	elif [ "$status" -eq 0 ]; then
+		p=1
+	else
+		f=1
+	fi
+	if [ "$f" -gt 0 ]; then
+		say "FAIL: $name"
+		show_log "$log" 60
+	fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	say "$name: $p passed, $f failed, $s skipped"
+}
+
 # build NAME DIR OPTION...: a build that fails is one failed test.
 build() {
 	local name=$1 dir=$2
@@ -141,10 +172,19 @@ else
 	if [ "${CI:-}" = true ]; then BALENACRAWL_MUST+=" telegraf"; fi
 fi
 
+# All that the agents say is kept, for the search for tokens.
+export BALENACRAWL_KEEP=$work/kept
+mkdir "$BALENACRAWL_KEEP"
+
 if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true; then
-	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e
+	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e --no-suite fuzz-replay
+	if has_suite fuzz-replay "$build"; then run_meson "corpora of the fuzzers" fuzz "$build" --suite fuzz-replay; fi
 	run_meson "lints" lint "$build" --suite lint
 	run_meson "end to end" e2e "$build" --suite e2e
+	if [ "$full" -eq 1 ]; then soak=2000; else soak=100; fi
+	MESON_BUILD_ROOT=$build run_script "soak of $soak crawls" bash "$root/tests/soak.sh" "$soak"
+	run_script "no token in what all of them said" "$python" "$root/tests/lint_secrets.py" \
+		"$BALENACRAWL_KEEP" "$build/meson-logs"
 	# The crawls take minutes there, and are under the sanitizers in any case.
 	memcheck=$(meson test -C "$build" --no-rebuild --list --suite unit 2>/dev/null | awk '{ print $NF }')
 	if [ "$full" -eq 0 ]; then memcheck=$(grep -vx crawl <<<"$memcheck"); fi
@@ -157,6 +197,16 @@ if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-a
 	-Db_sanitize=address,undefined -Db_lundef=false; then
 	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	run_meson "unit tests under the sanitizers" sanitizers "$build_asan" --suite unit --timeout-multiplier 5
+fi
+if [ "$full" -eq 1 ]; then
+	if build "building a release with warnings as errors (build-release/)" "$root/build-release" \
+		-Dbuildtype=release -Dwerror=true; then
+		run_meson "unit tests of the release" release "$root/build-release" --suite unit
+		run_meson "lints of the release" lint "$root/build-release" --suite lint
+	fi
+	# ---- ThreadSanitizer: its build and tests go here ----
+	if [ -e "$root/tests/fuzz/run.sh" ]; then run_script "fuzzing" bash "$root/tests/fuzz/run.sh" 60; fi
+	if [ -e "$root/tests/coverage.sh" ]; then run_script "coverage" bash "$root/tests/coverage.sh"; fi
 fi
 say "done"
 finish

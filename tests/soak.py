@@ -6,6 +6,7 @@ One telegraf-balena is told by newlines to crawl a small, ever changing world th
 fails at random. What comes out is compared with the world before, during and after the crawl. In
 a crawl one thing at most changes, while a random request of it is answered: then whatever was read
 before or after, each value is that of one of two worlds."""
+import collections
 import math
 import os
 import pathlib
@@ -382,8 +383,11 @@ class Soak:
         lines = [line for line in said.splitlines() if not line.startswith("D! ")]
         # Trouble has a line when it begins, one for another kind of it, and one when it ends.
         allowed = 2 * (self.crawls - self.whole) + 4
+        kinds = collections.Counter(re.sub(r"https?://\S+|\d+", "#", line)[:120] for line in lines)
+        most = "; ".join("%d x %s" % (count, line) for line, count in kinds.most_common(7))
         self.verdict("log", [text for text, bad in (
-            ("%d lines for %d crawls in trouble" % (len(lines), self.crawls - self.whole), len(lines) > allowed),
+            ("%d lines for %d crawls in trouble: %s" % (len(lines), self.crawls - self.whole, most),
+             len(lines) > allowed),
             ("the token is in it", "soak-token" in said)) if bad])
         print("%d of %d crawls whole, %d lines of log" % (self.whole, self.crawls, len(lines)))
 
