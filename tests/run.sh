@@ -61,7 +61,7 @@ install_packages() {
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
 		valgrind pmccabe openssl man-db \
 		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 # what other plugins of collectd load
-	if [ "$full" -eq 1 ]; then ensure_packages clang gcovr strace; fi
+	if [ "$full" -eq 1 ]; then ensure_packages clang libclang-rt-dev gcovr; fi
 }
 
 # Prometheus is unpacked, not installed: its package starts a server that listens on all addresses.
@@ -196,7 +196,8 @@ fi
 if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-asan/)" "$build_asan" \
 	-Db_sanitize=address,undefined -Db_lundef=false; then
 	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-	run_meson "unit tests under the sanitizers" sanitizers "$build_asan" --suite unit --timeout-multiplier 5
+	run_meson "unit tests under the sanitizers" sanitizers "$build_asan" --suite unit \
+		--suite fuzz-replay --timeout-multiplier 5
 fi
 if [ "$full" -eq 1 ]; then
 	if build "building a release with warnings as errors (build-release/)" "$root/build-release" \
@@ -204,7 +205,10 @@ if [ "$full" -eq 1 ]; then
 		run_meson "unit tests of the release" release "$root/build-release" --suite unit
 		run_meson "lints of the release" lint "$root/build-release" --suite lint
 	fi
-	# ---- ThreadSanitizer: its build and tests go here ----
+	if build "building with ThreadSanitizer (build-tsan/)" "$root/build-tsan" -Db_sanitize=thread -Db_lundef=false; then
+		TSAN_OPTIONS=halt_on_error=1 run_meson "threads under ThreadSanitizer" tsan "$root/build-tsan" \
+			--suite threads --timeout-multiplier 5
+	fi
 	if [ -e "$root/tests/fuzz/run.sh" ]; then run_script "fuzzing" bash "$root/tests/fuzz/run.sh" 60; fi
 	if [ -e "$root/tests/coverage.sh" ]; then run_script "coverage" bash "$root/tests/coverage.sh"; fi
 fi

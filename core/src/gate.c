@@ -38,14 +38,15 @@ void bci_gate_pass(struct bci_gate *g, int64_t now)
 	g->at = now;
 }
 
-void bci_gate_close(struct bci_gate *g, int64_t now, int64_t ms)
-{
-	g->closings++;
-	if (now + ms > g->closed_until)
-		g->closed_until = now + ms;
-}
-
 bool bci_gate_is_closed(const struct bci_gate *g, int64_t now)
 {
 	return g->closed_until > now;
+}
+
+void bci_gate_close(struct bci_gate *g, int64_t now, int64_t ms)
+{
+	/* Requests that were under way together are told one thing. */
+	g->closings += !bci_gate_is_closed(g, now);
+	if (now + ms > g->closed_until)
+		g->closed_until = now + ms;
 }
