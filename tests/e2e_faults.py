@@ -561,7 +561,7 @@ class RetryAfter(FaultTest):
 
     def test_seconds_of_503(self):
         self.check_waited(self.throttled("Retry-After: 1", status="503 Unavailable")[0], (1, 1.5),
-                          result="server_error")
+                          result="server_error", told=1)
 
     def test_date(self):
         date = email.utils.format_datetime(datetime.datetime.now(datetime.timezone.utc) +
