@@ -128,7 +128,7 @@ static void put_counts(struct bci_buf *b, const char *what, const char *const *r
 
 	bci_buf_addf(b, "%s:", what);
 	for (size_t i = 0; i < n; i++)
-		if (counts[i]) {
+		if (counts[i] && reasons[i]) {
 			bci_buf_addf(b, " %s %llu", reasons[i], (unsigned long long)counts[i]);
 			any = true;
 		}

@@ -166,7 +166,7 @@ static void hide_token(char *text, const char *token)
 	size_t n = strlen(token), left = strlen(text);
 	char *hit = text;
 
-	while (n > 0 && (hit = strstr(hit, token)))
+	for (; n > 0 && (hit = strstr(hit, token)); hit += n)
 		memset(hit, '*', n);
 	for (size_t part = left < n ? left : n; part >= TOKEN_PART_MIN; part--)
 		if (strncmp(text + left - part, token, part) == 0)

@@ -138,8 +138,10 @@ int bci_server_probe(struct bcrawl *c, struct bcrawl_error *err)
 	rc = find_version(c, err);
 	if (rc)
 		return rc;
-	c->server.probed_at = now;
-	return find_fields(c, candidates & ~missing_fields(c->server.version), err);
+	rc = find_fields(c, candidates & ~missing_fields(c->server.version), err);
+	if (rc == BCRAWL_OK)
+		c->server.probed_at = now;
+	return rc;
 }
 
 uint64_t bci_server_fields(const struct bcrawl *c)
