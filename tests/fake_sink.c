@@ -149,6 +149,12 @@ static void on_host(void *user, struct bcrawl_host *h)
 	h->ignored_triggers = s->host.ignored_triggers;
 }
 
+static int64_t no_time(void *user)
+{
+	(void)user;
+	return 0;
+}
+
 void fake_sink_init(struct fake_sink *s)
 {
 	*s = (struct fake_sink){
@@ -157,6 +163,7 @@ void fake_sink_init(struct fake_sink *s)
 		          .progress = on_progress,
 		          .end = on_end,
 		          .host = on_host },
+		.clock = { .mono_ms = no_time, .wall_ms = no_time },
 	};
 }
 
@@ -175,6 +182,14 @@ void fake_sink_fini(struct fake_sink *s)
 {
 	fake_sink_clear(s);
 	free(s->series);
+}
+
+struct bci_out fake_sink_out(struct fake_sink *s, const char *metrics, bool wanted[BCI_M__COUNT],
+                             struct bci_stats *stats)
+{
+	assert_true(bci_metrics_select(metrics, wanted));
+	return (struct bci_out){ .sink = &s->sink, .user = s, .time_ms = 1, .account = "a",
+		                 .wanted = wanted, .stats = stats, .clock = &s->clock };
 }
 
 double fake_sink_value(const struct fake_sink *s, const char *series)

@@ -6,7 +6,9 @@
 #ifndef FAKE_SINK_H
 #define FAKE_SINK_H
 
+#include "clock.h"
 #include "internal.h"
+#include "record.h"
 
 struct fake_sink {
 	struct bcrawl_sink sink; /* give &s.sink and s */
@@ -31,12 +33,18 @@ struct fake_sink {
 	int progress_rc;
 	void (*on_sample)(void *user);   /* called at each record; may be NULL */
 	void *on_sample_user;
+	struct bci_clock clock;          /* of fake_sink_out(): stands still */
 };
 
 void fake_sink_init(struct fake_sink *s);
 void fake_sink_fini(struct fake_sink *s);
 /* Forgets all that came, not what was set. */
 void fake_sink_clear(struct fake_sink *s);
+
+/* What emits into the sink without a crawl, as account "a" at time 1: the metrics of some globs,
+ * told in wanted. */
+struct bci_out fake_sink_out(struct fake_sink *s, const char *metrics, bool wanted[BCI_M__COUNT],
+                             struct bci_stats *stats);
 
 /* The value of a series, NAN if it did not come. */
 double fake_sink_value(const struct fake_sink *s, const char *series);

@@ -13,16 +13,9 @@
 #define MILLIONTH(x) (round((x) * 1e6) / 1e6)
 #define ALL ((BCI_BIT(BCI_F__COUNT - 1) - 1) | BCI_BIT(BCI_F__COUNT - 1))
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 struct env {
 	struct fake_sink sink;
 	struct bci_stats stats;
-	struct bci_clock clock;
 	struct bci_out out;
 	struct bci_record record;
 	struct bci_device device;
@@ -38,12 +31,9 @@ static void env_init(struct env *e, const char *metrics)
 	memset(e, 0, sizeof(*e));
 	e->version = 7;
 	fake_sink_init(&e->sink);
-	e->clock = (struct bci_clock){ .mono_ms = no_time, .wall_ms = no_time };
-	assert_true(bci_metrics_select(metrics, e->wanted));
+	e->out = fake_sink_out(&e->sink, metrics, e->wanted, &e->stats);
 	e->fields = bci_metrics_fields(e->wanted) | BCI_BIT(BCI_F_ID) | BCI_BIT(BCI_F_UUID) |
 	            BCI_BIT(BCI_F_FLEET);
-	e->out = (struct bci_out){ .sink = &e->sink.sink, .user = &e->sink, .time_ms = 1, .account = "a",
-		                   .wanted = e->wanted, .stats = &e->stats, .clock = &e->clock };
 }
 
 static uint64_t rejected(const struct env *e)

@@ -382,16 +382,9 @@ static void test_count(void **state)
 
 /* ---- what is emitted ---- */
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 struct env {
 	struct fake_sink sink;
 	struct bci_stats stats;
-	struct bci_clock clock;
 	struct bci_out out;
 	struct bci_record record;
 	bool wanted[BCI_M__COUNT];
@@ -401,10 +394,7 @@ static void env_init(struct env *e)
 {
 	memset(e, 0, sizeof(*e));
 	fake_sink_init(&e->sink);
-	e->clock = (struct bci_clock){ .mono_ms = no_time, .wall_ms = no_time };
-	assert_true(bci_metrics_select("@all", e->wanted));
-	e->out = (struct bci_out){ .sink = &e->sink.sink, .user = &e->sink, .time_ms = 1, .account = "a",
-		                   .wanted = e->wanted, .stats = &e->stats, .clock = &e->clock };
+	e->out = fake_sink_out(&e->sink, "@all", e->wanted, &e->stats);
 }
 
 static void check_text(const char *name, struct env *e, const char *want)

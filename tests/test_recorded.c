@@ -29,12 +29,6 @@
 
 static const char *program;
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 /* What is known beside the body: all of it recorded too. */
 struct world {
 	int version;
@@ -50,7 +44,6 @@ struct env {
 	struct world *world;
 	struct fake_sink sink;
 	struct bci_stats stats;
-	struct bci_clock clock;
 	struct bci_out out;
 	struct bci_record record;
 	bool wanted[BCI_M__COUNT];
@@ -65,10 +58,7 @@ static void env_init(struct env *e, struct world *w)
 	memset(e, 0, sizeof(*e));
 	e->world = w;
 	fake_sink_init(&e->sink);
-	e->clock = (struct bci_clock){ .mono_ms = no_time, .wall_ms = no_time };
-	assert_true(bci_metrics_select("@all", e->wanted));
-	e->out = (struct bci_out){ .sink = &e->sink.sink, .user = &e->sink, .time_ms = 1, .account = "a",
-		                   .wanted = e->wanted, .stats = &e->stats, .clock = &e->clock };
+	e->out = fake_sink_out(&e->sink, "@all", e->wanted, &e->stats);
 }
 
 static void env_fini(struct env *e)

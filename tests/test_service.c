@@ -9,16 +9,9 @@
 
 #include <json-c/json.h>
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 struct env {
 	struct fake_sink sink;
 	struct bci_stats stats;
-	struct bci_clock clock;
 	struct bci_out out;
 	struct bci_record record;
 	struct bci_device device;
@@ -31,10 +24,7 @@ static void env_init(struct env *e)
 {
 	memset(e, 0, sizeof(*e));
 	fake_sink_init(&e->sink);
-	e->clock = (struct bci_clock){ .mono_ms = no_time, .wall_ms = no_time };
-	assert_true(bci_metrics_select("balena_device_service_* balena_fleet_services_by_status", e->wanted));
-	e->out = (struct bci_out){ .sink = &e->sink.sink, .user = &e->sink, .time_ms = 1, .account = "a",
-		                   .wanted = e->wanted, .stats = &e->stats, .clock = &e->clock };
+	e->out = fake_sink_out(&e->sink, "balena_device_service_* balena_fleet_services_by_status", e->wanted, &e->stats);
 }
 
 static void env_fini(struct env *e)

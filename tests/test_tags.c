@@ -10,12 +10,6 @@
 
 #define K16 "a b c d e f g h i j k l m n o p"
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 static void test_parse(void **state)
 {
 	static const struct {
@@ -132,7 +126,6 @@ static const struct {
 struct env {
 	struct fake_sink sink;
 	struct bci_stats stats;
-	struct bci_clock clock;
 	struct bci_out out;
 	struct bci_record record;
 	bool wanted[BCI_M__COUNT];
@@ -143,10 +136,7 @@ static void env_init(struct env *e, const char *keys)
 {
 	memset(e, 0, sizeof(*e));
 	fake_sink_init(&e->sink);
-	e->clock = (struct bci_clock){ .mono_ms = no_time, .wall_ms = no_time };
-	assert_true(bci_metrics_select("@all", e->wanted));
-	e->out = (struct bci_out){ .sink = &e->sink.sink, .user = &e->sink, .time_ms = 1, .account = "a",
-		                   .wanted = e->wanted, .stats = &e->stats, .clock = &e->clock };
+	e->out = fake_sink_out(&e->sink, "@all", e->wanted, &e->stats);
 	assert_int_equal(bci_tags_parse(&e->tags, keys, NULL), 0);
 	bci_record_begin(&e->record, &e->out, BCRAWL_SCOPE_FLEET);
 	bci_record_label(&e->record, "fleet", BCRAWL_ROLE_FLEET, "o/f");

@@ -9,16 +9,9 @@
 /* As a value is passed on that is neither whole nor a time. */
 #define MILLIONTH(x) (round((x) * 1e6) / 1e6)
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 struct env {
 	struct fake_sink sink;
 	struct bci_stats stats;
-	struct bci_clock clock;
 	struct bci_out out;
 	struct bci_record record;
 	bool wanted[BCI_M__COUNT];
@@ -32,10 +25,7 @@ static void env_init(struct env *e)
 {
 	memset(e, 0, sizeof(*e));
 	fake_sink_init(&e->sink);
-	e->clock = (struct bci_clock){ .mono_ms = no_time, .wall_ms = no_time };
-	assert_true(bci_metrics_select("@all", e->wanted));
-	e->out = (struct bci_out){ .sink = &e->sink.sink, .user = &e->sink, .time_ms = 1, .account = "a",
-		                   .wanted = e->wanted, .stats = &e->stats, .clock = &e->clock };
+	e->out = fake_sink_out(&e->sink, "@all", e->wanted, &e->stats);
 	e->naming = (struct bci_naming){ 20, &e->last, &e->now };
 	strcpy(e->slug, "org/f");
 	strcpy(e->name, "f");

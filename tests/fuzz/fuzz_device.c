@@ -18,12 +18,6 @@
 #define DEVICES_MAX  12
 #define TIME_MS      1795414724000
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 struct crawl {
 	int version;
 	uint64_t fields;
@@ -162,7 +156,6 @@ static void check_partitions(const struct crawl *c)
 
 static void run(struct crawl *c, const struct json_object *rows)
 {
-	struct bci_clock clock = { .mono_ms = no_time, .wall_ms = no_time };
 	struct bci_names last = { 0 }, now = { 0 };
 	struct bci_naming naming = { .top = 2, .last = &last, .now = &now };
 	struct bci_fleet fleet = { .id = 7, .target_id = 3 };
@@ -174,7 +167,7 @@ static void run(struct crawl *c, const struct json_object *rows)
 	fuzz_sink_init(&c->sink, c->account, TIME_MS);
 	c->out = (struct bci_out){ .sink = &c->sink.sink, .user = &c->sink, .time_ms = TIME_MS,
 		                   .account = "a", .account_everywhere = c->account,
-		                   .wanted = c->wanted, .stats = &c->stats, .clock = &clock };
+		                   .wanted = c->wanted, .stats = &c->stats, .clock = &c->sink.clock };
 	if (json_object_is_type(rows, json_type_array)) {
 		size_t n = json_object_array_length(rows);
 

@@ -17,12 +17,6 @@
 #define FLEETS_MAX 16
 #define TIME_MS    1795414724000
 
-static int64_t no_time(void *user)
-{
-	(void)user;
-	return 0;
-}
-
 struct world {
 	struct bci_fleets fleets;
 	struct bci_tags tags;
@@ -172,14 +166,13 @@ static void check_counts(const struct world *w, const struct bci_out *out,
 
 static void emit_all(struct world *w, uint8_t switches)
 {
-	struct bci_clock clock = { .mono_ms = no_time, .wall_ms = no_time };
 	struct bci_names last = { 0 }, now = { 0 };
 	struct bci_naming naming = { .top = 3, .last = &last, .now = &now };
 	bool wanted[BCI_M__COUNT], counts = switches & 1;
 	struct fuzz_sink sink;
 	struct bci_out out = { .sink = &sink.sink, .user = &sink, .time_ms = TIME_MS,
 		               .account = "a", .account_everywhere = switches & 2, .wanted = wanted,
-		               .stats = &w->stats, .clock = &clock };
+		               .stats = &w->stats, .clock = &sink.clock };
 
 	FUZZ_CHECK(bci_metrics_select("@all", wanted));
 	fuzz_sink_init(&sink, switches & 2, TIME_MS);

@@ -179,12 +179,19 @@ static int on_sample(void *user, const struct bcrawl_sample *s)
 	return 0;
 }
 
+static int64_t no_time(void *user)
+{
+	(void)user;
+	return 0;
+}
+
 void fuzz_sink_init(struct fuzz_sink *s, bool account, int64_t time_ms)
 {
 	*s = (struct fuzz_sink){
 		.sink = { .size = sizeof(s->sink), .sample = on_sample },
 		.account = account,
 		.time_ms = time_ms,
+		.clock = { .mono_ms = no_time, .wall_ms = no_time },
 	};
 }
 

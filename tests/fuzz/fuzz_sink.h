@@ -5,6 +5,7 @@
 #ifndef FUZZ_SINK_H
 #define FUZZ_SINK_H
 
+#include "clock.h"
 #include "fuzz.h"
 #include "metrics.h"
 
@@ -20,6 +21,7 @@ struct fuzz_sink {
 	size_t n, cap;
 	bool account; /* every record must carry the account */
 	int64_t time_ms;
+	struct bci_clock clock; /* stands still: for what emits into the sink */
 };
 
 void fuzz_sink_init(struct fuzz_sink *s, bool account, int64_t time_ms);
