@@ -8,7 +8,6 @@ import pathlib
 import re
 import subprocess
 import time
-import unittest
 
 import e2e_lib as lib
 
@@ -22,23 +21,11 @@ class Url:
         self.url, self.directory = url, pathlib.Path(directory)
 
 
-class AgentTest(unittest.TestCase):
-    def api(self, *arguments, **world):
-        api = lib.FakeApi(*arguments, **world)
-        self.addCleanup(api.close)
-        return api
-
-    def collectd(self, *accounts, **options):
-        agent = lib.Collectd("".join(accounts), **options)
-        self.addCleanup(agent.close)
-        return agent
-
-
 def of_account(name):
     return frozenset({"balena": name, "instance": lib.HOSTNAME}.items())
 
 
-class CollectdStop(AgentTest):
+class CollectdStop(lib.AgentTest):
     """With our plugin alone, the time that the daemon needs is ours."""
 
     @classmethod
@@ -104,7 +91,7 @@ class CollectdStop(AgentTest):
         self.check_stop(agent)
 
 
-class CollectdTime(AgentTest):
+class CollectdTime(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
         lib.require("collectd")
@@ -157,7 +144,7 @@ class CollectdTime(AgentTest):
         self.assertEqual(len(said), 2, agent.log())
 
 
-class CollectdAccounts(AgentTest):
+class CollectdAccounts(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
         lib.require("collectd")
@@ -196,7 +183,7 @@ class CollectdAccounts(AgentTest):
             self.assertEqual(len(said), 2, agent.log())
 
 
-class Neighbours(AgentTest):
+class Neighbours(lib.AgentTest):
     """In one daemon with a plugin that uses jansson, which shares names with json-c, and one that
     uses the other libcurl."""
 
@@ -272,17 +259,12 @@ LoadPlugin curl_json
         self.assertEqual(agent.popen.returncode, 0, agent.log())
 
 
-class TelegrafTrouble(AgentTest):
+class TelegrafTrouble(lib.AgentTest):
     """What only a real Telegraf shows."""
 
     @classmethod
     def setUpClass(cls):
         lib.require("telegraf")
-
-    def telegraf(self, api, *arguments, **options):
-        agent = lib.Telegraf(api, *arguments, **options)
-        self.addCleanup(agent.close)
-        return agent
 
     def test_api_trouble_never_ends_the_program(self):
         """Down, up, down, up: one process all along, one line when trouble begins and one when it
@@ -324,7 +306,7 @@ class TelegrafTrouble(AgentTest):
                 self.assertNotIn("kill", agent.log().lower())
 
 
-class Secrets(AgentTest):
+class Secrets(lib.AgentTest):
     """Process.close() looks at what each agent said. Here: what else others on the machine see."""
 
     def commands(self, pid):

@@ -2,25 +2,14 @@
 # SPDX-License-Identifier: MIT
 """A real collectd with balena.so and write_prometheus against the fake API, scraped over HTTP."""
 import time
-import unittest
 
 import e2e_lib as lib
 
 
-class CollectdTest(unittest.TestCase):
+class CollectdTest(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
         lib.require("collectd")
-
-    def api(self, *arguments, **world):
-        api = lib.FakeApi(*arguments, **world)
-        self.addCleanup(api.close)
-        return api
-
-    def collectd(self, *accounts, **options):
-        agent = lib.Collectd("".join(accounts), **options)
-        self.addCleanup(agent.close)
-        return agent
 
 
 class Series(CollectdTest):

@@ -549,6 +549,23 @@ LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
 ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 
+class AgentTest(unittest.TestCase):
+    """Fake APIs and real agents that end with their test."""
+
+    def closed(self, process):
+        self.addCleanup(process.close)
+        return process
+
+    def api(self, *arguments, **world):
+        return self.closed(FakeApi(*arguments, **world))
+
+    def collectd(self, *accounts, **options):
+        return self.closed(Collectd("".join(accounts), **options))
+
+    def telegraf(self, api, *arguments, **options):
+        return self.closed(Telegraf(api, *arguments, **options))
+
+
 def parse_text(text):
     """{(name, frozenset of labels): value}; a line that is no sample or is there twice fails."""
     series = {}

@@ -85,7 +85,7 @@ class RelayHandler(http.server.BaseHTTPRequestHandler):
                     ends[end].sendall(data)
 
 
-class NetworkTest(unittest.TestCase):
+class NetworkTest(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
@@ -95,11 +95,6 @@ class NetworkTest(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.directory, ignore_errors=True)
-
-    def api(self, *arguments):
-        api = lib.FakeApi(*arguments)
-        self.addCleanup(api.close)
-        return api
 
     def relay(self, *arguments, **more):
         relay = Relay(*arguments, **more)

@@ -9,7 +9,6 @@ import re
 import subprocess
 import threading
 import time
-import unittest
 import urllib.parse
 
 import e2e_lib as lib
@@ -53,12 +52,7 @@ def names_of(series):
     return {name for name, labels in series}
 
 
-class OnceTest(unittest.TestCase):
-    def api(self, *arguments, **world):
-        api = lib.FakeApi(*arguments, **world)
-        self.addCleanup(api.close)
-        return api
-
+class OnceTest(lib.AgentTest):
     def check(self, expected, series):
         """All that is expected about fleets and devices, and nothing else."""
         lib.compare(expected, series, names_of(subjects(series)) | names_of(expected))

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Debian's Prometheus scrapes a real collectd and a real Telegraf; what it then says of the fleets and
 devices is what the fake API holds."""
-import unittest
 
 import e2e_lib as lib
 
 
-class PrometheusTest(unittest.TestCase):
+class PrometheusTest(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
         lib.require("prometheus")
@@ -41,11 +40,6 @@ class PrometheusTest(unittest.TestCase):
                              sum(fleet["by_connection"][state] for fleet in everywhere.values()))
         self.assertEqual(list(ask("balena_crawl_success").values()), [1])
         self.assertEqual(list(ask('scrape_samples_scraped{job="agent"} > bool 0').values()), [1])
-
-    def api(self):
-        api = lib.FakeApi()
-        self.addCleanup(api.close)
-        return api
 
     def test_scrape_of_collectd(self):
         lib.require("collectd")

@@ -3,25 +3,14 @@
 """A real Telegraf with telegraf-balena in inputs.execd against the fake API, scraped over HTTP."""
 import re
 import subprocess
-import unittest
 
 import e2e_lib as lib
 
 
-class TelegrafTest(unittest.TestCase):
+class TelegrafTest(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
         lib.require("telegraf")
-
-    def api(self, *arguments, **world):
-        api = lib.FakeApi(*arguments, **world)
-        self.addCleanup(api.close)
-        return api
-
-    def telegraf(self, api, *arguments, **options):
-        agent = lib.Telegraf(api, *arguments, **options)
-        self.addCleanup(agent.close)
-        return agent
 
 
 class Series(TelegrafTest):
