@@ -273,16 +273,20 @@ void bci_token_free(char *token)
 	free(token);
 }
 
+static void free_text(const struct option *o, char *text)
+{
+	if (o->type == SECRET)
+		bci_token_free(text);
+	else
+		free(text);
+}
+
 void bcrawl_config_free(struct bcrawl_config *cfg)
 {
 	if (!cfg)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (options[i].type == SECRET)
-			bci_token_free(cfg->values[i].text);
-		else
-			free(cfg->values[i].text);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		free_text(&options[i], cfg->values[i].text);
 	free(cfg);
 }
 
@@ -528,7 +532,7 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 		snprintf(text, n, "%s %s", v->text, value);
 	else
 		snprintf(text, n, "%s", value);
-	free(v->text);
+	free_text(o, v->text);
 	*v = (struct bci_config_value){ .text = text, .number = number, .set = true };
 	return BCRAWL_OK;
 }
@@ -616,11 +620,14 @@ static int read_token_file(const char *path, char **token, struct bcrawl_error *
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
 	text[n] = '\0';
-	if (strlen(text) != n || !is_token(text))
+	if (strlen(text) != n || !is_token(text)) {
+		/* What stands beside it may be a token all the same. */
+		explicit_bzero(text, BCI_TOKEN_MAX + 2);
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
 		                     "%s: \"%s\" does not hold one token: %s, 1 to %d characters",
 		                     options[BCI_OPT_TOKEN_FILE].pub.key, path,
 		                     options[BCI_OPT_TOKEN].pub.range, BCI_TOKEN_MAX);
+	}
 	*token = bci_steal(&text);
 	return BCRAWL_OK;
 }
