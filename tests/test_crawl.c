@@ -1327,6 +1327,26 @@ static void test_unsure_probe(void **state)
 	env_fini(&e);
 }
 
+/* A probe that broke off is no probe: the next crawl asks again, not the one of an hour later. */
+static void test_broken_probe(void **state)
+{
+	struct env e;
+
+	(void)state;
+	env_init(&e, "broken", NULL);
+	assert_int_equal(run(&e), 0);
+	fake_forget(&e.net);
+	e.net.mono_ms += BCI_PROBE_TTL_MS;
+	fake_rule(&e.net, (struct fake_rule){ .match = CONTROL, .skip = 1, .times = TRIES, .status = 500,
+	                                      .body = "" });
+	assert_int_equal(run(&e), BCRAWL_E_SERVER);
+	fake_forget(&e.net);
+	assert_int_equal(run(&e), 0);
+	CHECK_INT("asked again", fake_count(&e.net, "$select=id,update_status&$top"), 1);
+	check_small(&e);
+	env_fini(&e);
+}
+
 /* A 500 inside a crawl never changes the field list. */
 static void test_500_changes_no_fields(void **state)
 {
@@ -2552,6 +2572,7 @@ int main(void)
 		cmocka_unit_test(test_field_missing),
 		cmocka_unit_test(test_no_conclusion),
 		cmocka_unit_test(test_unsure_probe),
+		cmocka_unit_test(test_broken_probe),
 		cmocka_unit_test(test_500_changes_no_fields),
 		cmocka_unit_test(test_detail_fleets),
 		cmocka_unit_test(test_detail_fleets_activation),

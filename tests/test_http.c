@@ -173,6 +173,38 @@ static void test_tokens(void **state)
 	env_end(&e);
 }
 
+/* A server that says the token back is not repeated, however the text and the token look. */
+static void test_hides_the_token(void **state)
+{
+	static const struct {
+		const char *token, *says, *reason;
+	} cases[] = {
+		{ "sekret", "You sent sekret, not sekret2", "HTTP 403: You sent ******, not ******2" },
+		{ "sekret", "Bearer sekr", "HTTP 403: Bearer ****" },
+		{ "sekret", "Bearer sek", "HTTP 403: Bearer sek" },
+		{ "abab", "ababab", "HTTP 403: ****ab" },
+		{ "****", "You sent ****", "HTTP 403: You sent ****" },
+		{ "*", "***", "HTTP 403: ***" },
+	};
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bci_exchange x = begin(&e);
+		char text[128];
+
+		snprintf(text, sizeof(text), "HTTP/1.1 403 No\r\nContent-Length: %zu\r\n\r\n%s",
+		         strlen(cases[i].says), cases[i].says);
+		e.answer = text;
+		e.server.token = cases[i].token;
+		e.t.start(e.t.self, &x, cases[i].token);
+		finish(&e, &x);
+		CHECK_STR(cases[i].says, x.reason, cases[i].reason);
+	}
+	env_end(&e);
+}
+
 /* An answer that stands still ends, by our clock. */
 static void test_stall(void **state)
 {
@@ -253,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_reader_fails),
 		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_hides_the_token),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_wake_and_cancel),
 		cmocka_unit_test(test_nobody_there),
