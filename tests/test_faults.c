@@ -5,6 +5,7 @@
  * and counted, and with what was waited for, on a clock that only the script moves. */
 #include "crawl_env.h"
 #include "limits.h"
+#include "truth.h"
 
 #include <inttypes.h>
 
@@ -114,20 +115,6 @@ static bool is_of_unread(const struct env *e, const char *line)
 	return fleet_value(e, "balena_fleet_crawl_success", slug, "") == 0;
 }
 
-/* What the list says of a fleet. */
-static bool is_of_list(const char *line)
-{
-	static const char *const list[] = {
-		"balena_fleet_info", "balena_fleet_target_release_info", "balena_fleet_tracks_latest_release",
-		"balena_fleet_target_release_created_timestamp_seconds",
-	};
-
-	for (size_t i = 0; i < LEN(list); i++)
-		if (strncmp(line, list[i], strlen(list[i])) == 0)
-			return true;
-	return false;
-}
-
 static bool is_emitted(const struct env *e, int64_t id)
 {
 	char part[64];
@@ -197,7 +184,7 @@ static void check_found(const struct env *e, const struct fake_world *w, int fai
 
 		if (fleet && strncmp(line, "balena_fleet_crawl_success", 26) == 0)
 			line[strlen(line) - 1] = '0';
-		else if (fleet && !is_of_list(line))
+		else if (fleet && !truth_is_of_list(line))
 			continue;
 		if (strncmp(line, "balena_crawl_fleets_failed{", 27) == 0) {
 			snprintf(text_failed, sizeof(text_failed), "%.*s %d", (int)strcspn(line, " "), line,

@@ -20,8 +20,7 @@ static bool is_success(const char *name)
 	return begins(name, "balena_fleet_crawl_success{");
 }
 
-/* What is known of a fleet without its devices: the list says it. */
-static bool is_of_the_list(const char *name)
+bool truth_is_of_list(const char *name)
 {
 	static const char *const of_list[] = {
 		"balena_fleet_crawl_success{",
@@ -40,7 +39,7 @@ static bool is_of_the_list(const char *name)
 static bool is_sum(const char *name)
 {
 	return (begins(name, "balena_fleet_") || begins(name, "balena_devices_online{")) &&
-	       !is_of_the_list(name);
+	       !truth_is_of_list(name);
 }
 
 /* A hash of the fleet label of a series, 0 if it has none. */

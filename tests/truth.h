@@ -13,6 +13,9 @@ struct truth {
 	size_t n;
 };
 
+/* Whether a series says what is known of a fleet without its devices. */
+bool truth_is_of_list(const char *name);
+
 /* Takes what a sink got. */
 void truth_take(struct truth *t, const struct fake_sink *s);
 void truth_free(struct truth *t);
