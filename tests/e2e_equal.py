@@ -177,19 +177,8 @@ class Telegraf(lib.Process):
 [agent]
   flush_interval = "1s"
   hostname = "%s"
-  metric_batch_size = 10000
-  metric_buffer_limit = 200000
-  skip_processors_after_aggregators = true
-%s
-[[outputs.prometheus_client]]
-  listen = "127.0.0.1:%d"
-  metric_version = 2
-  expiration_interval = "1h"
-  collectors_exclude = ["gocollector", "process"]
-  [outputs.prometheus_client.metric_types]
-    counter = ["balena_api_*_total", "balena_shard_*_total"]
-    gauge = ["balena_devices_online", "balena_device_*", "balena_fleet_*", "balena_crawl_*"]
-""" % (lib.HOSTNAME, inputs, self.port))
+%s%s
+%s""" % (lib.HOSTNAME, lib.TELEGRAF_BUFFERS, inputs, lib.TELEGRAF_OUTPUT % (self.port, "1h")))
         super().__init__("telegraf", [lib.telegraf_path(), "--config", conf], directory)
 
 

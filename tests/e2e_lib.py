@@ -478,6 +478,24 @@ LoadPlugin balena
         return '  <Account "%s">\n%s  </Account>\n' % (name, lines)
 
 
+# Of a telegraf.conf: one flush holds a crawl.
+TELEGRAF_BUFFERS = """\
+  metric_batch_size = 10000
+  metric_buffer_limit = 200000
+  skip_processors_after_aggregators = true
+"""
+TELEGRAF_OUTPUT = """\
+[[outputs.prometheus_client]]
+  listen = "127.0.0.1:%d"
+  metric_version = 2
+  expiration_interval = "%s"
+  collectors_exclude = ["gocollector", "process"]
+  [outputs.prometheus_client.metric_types]
+    counter = ["balena_api_*_total", "balena_shard_*_total"]
+    gauge = ["balena_devices_online", "balena_device_*", "balena_fleet_*", "balena_crawl_*"]
+"""
+
+
 class Telegraf(Process):
     """A Telegraf with inputs.execd running our program and outputs.prometheus_client."""
 
@@ -495,23 +513,12 @@ class Telegraf(Process):
   interval = "2s"
   flush_interval = "1s"
   omit_hostname = true
-  metric_batch_size = 10000
-  metric_buffer_limit = 200000
-  skip_processors_after_aggregators = true
-[[inputs.execd]]
+%s[[inputs.execd]]
   command = %s
   signal = "%s"
   restart_delay = "1s"
   data_format = "influx"
-[[outputs.prometheus_client]]
-  listen = "127.0.0.1:%d"
-  metric_version = 2
-  expiration_interval = "5m"
-  collectors_exclude = ["gocollector", "process"]
-  [outputs.prometheus_client.metric_types]
-    counter = ["balena_api_*_total", "balena_shard_*_total"]
-    gauge = ["balena_devices_online", "balena_device_*", "balena_fleet_*", "balena_crawl_*"]
-""" % (json.dumps(command), signal_mode, self.port))
+%s""" % (TELEGRAF_BUFFERS, json.dumps(command), signal_mode, TELEGRAF_OUTPUT % (self.port, "5m")))
         super().__init__("telegraf", [telegraf_path(), "--config", self.conf], directory)
 
 
