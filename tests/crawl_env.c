@@ -3,8 +3,6 @@
  * Whole crawls over a scripted network: what they need, and what must be true of each. */
 #include "crawl_env.h"
 
-#include <unistd.h>
-
 const struct fake_fleet small_fleets[SMALL_FLEETS] = {
 	{ 1, "acme/a", FLEET },
 	{ 2, "acme/b", FLEET },
@@ -106,42 +104,6 @@ void many(struct env *e)
 		many_devices[MANY + i] = (struct fake_device){ 301 + i, MANY, i < 2 ? DOWN : UNBORN };
 	e->world = (struct fake_world){ many_fleets, MANY, many_devices, LEN(many_devices), CLOUD_FIELDS,
 		                        false };
-}
-
-/* ---- a token file ---- */
-
-char token_path[64];
-
-void write_token(const char *token)
-{
-	FILE *f = fopen(token_path, "w");
-
-	assert_non_null(f);
-	fprintf(f, "%s\n", token);
-	fclose(f);
-}
-
-void new_token(void *user)
-{
-	write_token(user);
-}
-
-int make_token_file(void **state)
-{
-	int fd;
-
-	(void)state;
-	snprintf(token_path, sizeof(token_path), "/tmp/bci-test-token-XXXXXX");
-	fd = mkstemp(token_path);
-	if (fd >= 0)
-		close(fd);
-	return fd < 0;
-}
-
-int remove_token_file(void **state)
-{
-	(void)state;
-	return unlink(token_path);
 }
 
 /* ---- what came of it ---- */

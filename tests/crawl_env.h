@@ -7,6 +7,7 @@
 
 #include "fake_sink.h"
 #include "fake_transport.h"
+#include "token_file.h"
 #include "unit.h"
 
 /* ---- a small account ----
@@ -95,15 +96,6 @@ extern struct fake_fleet many_fleets[MANY];
 extern char many_slugs[MANY][16];
 extern struct fake_device many_devices[MANY + 4];
 void many(struct env *e);
-
-/* ---- a token file: setup and teardown of a group of tests ---- */
-
-extern char token_path[64];
-int make_token_file(void **state);
-int remove_token_file(void **state);
-void write_token(const char *token);
-/* The same, for a rule's then: user is the token. */
-void new_token(void *user);
 
 /* ---- what came of it ---- */
 

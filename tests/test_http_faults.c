@@ -11,6 +11,7 @@
 #include "fake_sink.h"
 #include "limits.h"
 #include "loopback.h"
+#include "token_file.h"
 #include "truth.h"
 #include "unit.h"
 
@@ -231,8 +232,6 @@ struct env {
 	struct bcrawl_error err;
 	char name[128];
 };
-
-static char token_path[] = "/tmp/bci-test-faults-XXXXXX";
 
 /* The waits of a crawl are for its own clock: a step waits a moment. */
 static void short_step(void *self, int timeout_ms, int wake_fd)
@@ -496,20 +495,13 @@ static void test_token_read(void **state)
 	env_end(&e);
 }
 
-static int make_token_file(void **state)
+static int make_file(void **state)
 {
-	int fd = mkstemp(token_path);
+	int rc = make_token_file(state);
 
-	(void)state;
-	if (fd < 0 || write(fd, "sekret\n", 7) != 7)
-		return -1;
-	return close(fd);
-}
-
-static int remove_token_file(void **state)
-{
-	(void)state;
-	return unlink(token_path);
+	if (!rc)
+		write_token("sekret");
+	return rc;
 }
 
 int main(void)
@@ -522,5 +514,5 @@ int main(void)
 		cmocka_unit_test(test_token_read),
 	};
 
-	return cmocka_run_group_tests(tests, make_token_file, remove_token_file);
+	return cmocka_run_group_tests(tests, make_file, remove_token_file);
 }

@@ -6,11 +6,11 @@
 #include "accounts.h"
 #include "fake_sink.h"
 #include "fake_transport.h"
+#include "token_file.h"
 #include "truth.h"
 #include "unit.h"
 
 #include <time.h>
-#include <unistd.h>
 
 /* ---- allocations that fail ---- */
 
@@ -150,22 +150,12 @@ static const struct fake_rule no_v7[] = { { .match = "/v7/", .status = 404, .bod
 
 /* ---- the token's file ---- */
 
-static char token_path[] = "/tmp/bci-test-oom-XXXXXX";
-
-static void write_token(void *token)
-{
-	FILE *f = fopen(token_path, "w");
-
-	assert_non_null(f);
-	assert_true(fputs(token, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
-static char old_token[] = "old", new_token[] = JWT "2";
+static const char old_token[] = "old";
+static char exchanged_token[] = JWT "2";
 static const struct fake_rule rotates[] = {
 	{ .match = "device_type?", .body = "{\"d\":[{\"id\":1}]}" },
-	{ .match = "$top=0", .token = old_token, .status = 401, .body = "", .then = write_token,
-	  .user = new_token },
+	{ .match = "$top=0", .token = old_token, .status = 401, .body = "", .then = new_token,
+	  .user = exchanged_token },
 	{ 0 },
 };
 static const struct fake_rule refuses[] = {
@@ -612,20 +602,6 @@ static void test_refused(void **state)
 
 	(void)state;
 	play(&scene);
-}
-
-static int make_token_file(void **state)
-{
-	int fd = mkstemp(token_path);
-
-	(void)state;
-	return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_token_file(void **state)
-{
-	(void)state;
-	return unlink(token_path);
 }
 
 int main(void)
