@@ -3,6 +3,8 @@
  * The choice of metrics by set or name, and the device fields that the chosen ones need. */
 #include "metrics.h"
 
+#include "options.h"
+
 #include <fnmatch.h>
 #include <string.h>
 
@@ -40,12 +42,11 @@ bool bci_metrics_select(const char *spec, bool wanted[BCI_M__COUNT])
 {
 	char item[128];
 	bool any = false;
+	size_t n;
 
 	if (wanted)
 		memset(wanted, 0, BCI_M__COUNT * sizeof(*wanted));
-	for (spec += strspn(spec, " ,"); *spec; spec += strspn(spec, " ,")) {
-		size_t n = strcspn(spec, " ,");
-
+	for (; (spec = bci_list_next(spec, &n)); spec += n) {
 		if (n >= sizeof(item))
 			return false;
 		memcpy(item, spec, n);
@@ -53,7 +54,6 @@ bool bci_metrics_select(const char *spec, bool wanted[BCI_M__COUNT])
 		if (!select_item(item, wanted))
 			return false;
 		any = true;
-		spec += n;
 	}
 	/* What a crawl was must be known whatever else is asked for. */
 	for (enum bci_metric_id i = 0; wanted && i < BCI_M__COUNT; i++)

@@ -147,9 +147,11 @@ static size_t choose(const struct bci_device *d, struct install *list, struct bc
 		} else if (k == n) {
 			list[n++] = in;
 		} else {
-			gone = is_current(&in, &list[k]) ? list[k] : in;
-			if (is_current(&in, &list[k]))
+			gone = in;
+			if (is_current(&in, &list[k])) {
+				gone = list[k];
 				list[k] = in;
+			}
 			withhold(&gone, BCI_WITHHELD_SUPERSEDED, out);
 		}
 	}
