@@ -362,14 +362,20 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 	return bci_server_probe(c, err);
 }
 
-static int read_all(struct bcrawl *c, struct bcrawl_error *err)
+/* All but the devices: what the server is, which fleets there are, in how much detail to crawl. */
+static int survey(struct bcrawl *c, struct bcrawl_error *err)
 {
 	int rc = prepare(c, err);
 
 	if (!rc)
 		rc = list_fleets(c, err);
-	if (!rc)
-		rc = bci_scope_decide(c, err);
+	return rc ? rc : bci_scope_decide(c, err);
+}
+
+static int read_all(struct bcrawl *c, struct bcrawl_error *err)
+{
+	int rc = survey(c, err);
+
 	if (rc)
 		return rc;
 	return c->detail == BCI_DETAIL_FLEETS ? count_fleets(c, err) : read_devices(c, err);
@@ -538,15 +544,11 @@ int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_
 	c->log_user = user;
 	bci_say(c, BCRAWL_LOG_INFO, "configuration: good; account \"%s\"",
 	        bci_config_text(c->cfg, BCI_OPT_ACCOUNT));
-	rc = prepare(c, err);
-	if (!rc)
-		rc = list_fleets(c, err);
-	if (!rc)
-		rc = bci_scope_decide(c, err);
-	if (!rc)
+	rc = survey(c, err);
+	if (!rc) {
 		bci_scope_tell_unmatched(c);
-	if (!rc)
 		say_plan(c);
+	}
 	c->log = log;
 	c->log_user = log_user;
 	c->said = said;
