@@ -34,6 +34,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import raw_server
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("MESON_BUILD_ROOT") or ROOT / "build-test").resolve()
 TOKEN = "test-token"
@@ -399,19 +401,28 @@ def sockets_of(pid):
 
 class Moment:
     """A server that keeps whoever asks it in one moment of a crawl."""
+    LIST = "/application?"
     FAULTS = {
-        "before the first byte": {"match": "/application?", "hang": True},
-        "in the middle of a list": {"match": "/application?", "drip": [5, 200]},
+        "before the first byte": {"match": LIST, "hang": True},
+        "in the middle of a list": {"match": LIST, "drip": [5, 200]},
         "in the middle of a page": {"match": "belongs_to__application in", "drip": [20, 200]},
-        "waiting in the gate": {"match": "/application?", "status": 429, "headers": {"Retry-After": "50"}},
-        "waiting to try again": {"match": "/application?", "status": 503},
+        "waiting in the gate": {"match": LIST, "status": 429, "headers": {"Retry-After": "50"}},
+        "waiting to try again": {"match": LIST, "status": 503},
         "in a probe": {"match": "$top=0", "hang": True},
     }
-    ALL = (*FAULTS, "connecting", "in the TLS handshake")
+    BOMB = "in a gzip bomb"
+    # That one first: it lasts for some seconds, the others for as long as may be.
+    ALL = (BOMB, *FAULTS, "connecting", "in the TLS handshake")
 
     def __init__(self, name, devices=300):
-        self.name = name
-        if name in self.FAULTS:
+        self.name, self.upstream = name, None
+        if name == self.BOMB:
+            self.upstream = FakeApi("--quiet", devices=devices)
+            self.server = raw_server.RawServer(self.upstream.url).script(
+                self.LIST, raw_server.message(b"", "HTTP/1.1 200 OK", "Content-Encoding: gzip", length=False),
+                *raw_server.bomb(b" "))
+            self.url = self.server.url
+        elif name in self.FAULTS:
             self.server = FakeApi("--quiet", devices=devices)
             self.server.set(fault={"times": -1, **self.FAULTS[name]})
             self.url = self.server.url
@@ -425,11 +436,15 @@ class Moment:
         def there():
             if isinstance(self.server, Mute):
                 return sockets_of(pid)
+            if self.upstream:
+                return any(self.LIST.encode() in data for _, data in self.server.seen)
             return b'"fault":true' in http_get(self.url + "/_fake/log")
         wait_for(self.name, there, alive)
 
     def close(self):
         self.server.close()
+        if self.upstream:
+            self.upstream.close()
 
 
 class Collectd(Process):

@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 import urllib.parse
+import zlib
 
 KEEP, RESET, HANG = "keep", "reset", "hang"
 
@@ -128,3 +129,11 @@ def message(body, status="HTTP/1.1 200 OK", *headers, length=True):
     lines = [status, "Content-Type: application/json", *headers]
     lines += ["Content-Length: %d" % len(body)] if length else []
     return "\r\n".join(lines + ["", ""]).encode("latin-1") + body
+
+
+def bomb(byte, before=b"", gigabytes=2):
+    """Steps: a gzip text of gigabytes of one byte, each 16 MB a block of 16 KB."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head = packer.compress(before) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(byte * (16 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head, [block] * (64 * gigabytes)

@@ -66,6 +66,16 @@ void bci_progress(struct bcrawl *c)
 	c->clock.paused_ms += bci_clock_mono(&c->clock) - now;
 }
 
+int bci_look(struct bcrawl *c, size_t len, struct bcrawl_error *err)
+{
+	c->unlooked += len;
+	if (c->unlooked < BCI_LOOK_BYTES)
+		return BCRAWL_OK;
+	c->unlooked = 0;
+	bci_progress(c);
+	return bci_may_go_on(c, err);
+}
+
 /* ---- the fleet list ---- */
 
 struct listing {

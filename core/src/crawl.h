@@ -85,6 +85,7 @@ struct bcrawl {
 	enum bci_detail detail;     /* as configured, or less: max-series */
 	int64_t  started, deadline; /* on the network's clock */
 	int64_t  progress_at;
+	size_t   unlooked;          /* bytes of bodies since bci_look() looked */
 	unsigned long devices, devices_expected, fleets_done, fleets_failed;
 	struct bci_unmatched unmatched;
 	uint64_t requests_before, retries_before, bytes_before;
@@ -99,6 +100,8 @@ void bci_say(const struct bcrawl *c, int level, const char *fmt, ...) BCI_PRINTF
 BCI_MUST_CHECK int bci_may_go_on(struct bcrawl *c, struct bcrawl_error *err);
 /* Tells the sink how far the crawl is, if that is due. */
 void bci_progress(struct bcrawl *c);
+/* For who reads a body, before a piece of it: now and then does both of these. bci_may_go_on(). */
+BCI_MUST_CHECK int bci_look(struct bcrawl *c, size_t len, struct bcrawl_error *err);
 
 /* ---- fetch.c: one request at a time ---- */
 
@@ -109,14 +112,16 @@ struct bci_fetch {
 	void *user;
 	bool probe; /* 500 and 400 are answers about our query, not trouble */
 };
-/* One try. Fills x; the result GARBAGE covers a body that is not complete. 0 or bci_may_go_on(). */
+/* One try. Fills x; the result GARBAGE covers a body that is not complete. 0, or what ended it that
+ * is no fault of the answer: BCRAWL_E_NOMEM, BCRAWL_E_THROTTLED or bci_may_go_on(). */
 BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
                            struct bcrawl_error *err);
 /* With the retries that are due. Any enum bcrawl_status. */
 BCI_MUST_CHECK int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err);
 /* After an exchange is done: judges its body by the parser that read it, counts it, and heeds what
- * it says about further requests. */
-void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page);
+ * it says about further requests. 0, or what ended it that is no fault of the answer. */
+BCI_MUST_CHECK int bci_exchange_close(struct bcrawl *c, struct bci_exchange *x,
+                                      const struct bci_page *page, struct bcrawl_error *err);
 /* After one was given up because of rc: that the deadline came is counted. */
 void bci_exchange_cut(struct bcrawl *c, int rc);
 /* Milliseconds until a request may go, -1: not before the deadline, and err says why. */

@@ -8,9 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+struct reader {
+	struct bcrawl *c;
+	struct bcrawl_error *err;
+};
+
 static int feed(void *user, const char *data, size_t len)
 {
-	return bci_page_feed(user, data, len);
+	struct reader *r = user;
+	int rc = bci_look(r->c, len, r->err);
+
+	return rc ? rc : bci_page_feed(r->c->page, data, len);
 }
 
 /* What one request is told holds for all. */
@@ -33,24 +41,34 @@ static void heed(struct bcrawl *c, const struct bci_exchange *x)
 		c->gate.closings = 0;
 }
 
-void bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page)
+/* What the reading of a body may end with that is not the answer's fault. */
+static bool is_ours(int body_error)
 {
+	return body_error == BCRAWL_E_NOMEM || body_error == BCRAWL_E_SINK ||
+	       body_error == BCRAWL_E_STOPPED || body_error == BCRAWL_E_TIMEOUT;
+}
+
+int bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page,
+                       struct bcrawl_error *err)
+{
+	c->stats.bytes += x->bytes;
+	if (is_ours(x->body_error)) {
+		bci_exchange_cut(c, x->body_error);
+		return x->body_error == BCRAWL_E_NOMEM ? bci_error_nomem(err) : x->body_error;
+	}
 	if (x->result == BCI_RESULT_OK && bci_page_finish(page)) {
 		x->result = BCI_RESULT_GARBAGE;
 		x->body_error = bci_page_finish(page);
 	}
-	/* The deadline came among its rows, which are not to blame. */
-	if (x->body_error == BCRAWL_E_TIMEOUT)
-		x->result = BCI_RESULT_TIMEOUT;
 	if (x->body_error == BCRAWL_E_LIMIT)
 		snprintf(x->reason, sizeof(x->reason),
 			 "the answer is larger than this library allows");
 	else if (x->body_error)
 		snprintf(x->reason, sizeof(x->reason), "the answer %s", bci_page_reason(page));
 	c->stats.requests[x->result]++;
-	c->stats.bytes += x->bytes;
 	heed(c, x);
 	bci_progress(c);
+	return BCRAWL_OK;
 }
 
 void bci_exchange_cut(struct bcrawl *c, int rc)
@@ -117,8 +135,7 @@ int64_t bci_exchange_retry(struct bcrawl *c, const struct bci_exchange *x, int a
 		.luck = bci_clock_luck(&c->clock),
 	};
 
-	if (x->body_error == BCRAWL_E_NOMEM || x->body_error == BCRAWL_E_LIMIT ||
-	    bci_request_due(c, NULL) < 0)
+	if (x->body_error == BCRAWL_E_LIMIT || bci_request_due(c, NULL) < 0)
 		return -1;
 	return bci_retry_wait(&f, c->deadline - bci_clock_net(&c->clock));
 }
@@ -126,6 +143,7 @@ int64_t bci_exchange_retry(struct bcrawl *c, const struct bci_exchange *x, int a
 int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
             struct bcrawl_error *err)
 {
+	struct reader r = { c, err };
 	int rc = pass_gate(c, err);
 
 	if (rc)
@@ -133,23 +151,21 @@ int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
 	if (f->restart)
 		f->restart(f->user);
 	bci_page_reset(c->page, f->element, f->user);
-	*x = (struct bci_exchange){ .target = f->target, .body = feed, .user = c->page };
+	*x = (struct bci_exchange){ .target = f->target, .body = feed, .user = &r };
 	c->transport.start(c->transport.self, x, c->token);
 	while (!x->done) {
 		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);
-		rc = bci_may_go_on(c, err);
+		rc = x->done ? BCRAWL_OK : bci_may_go_on(c, err);
 		if (rc) {
-			if (!x->done) {
-				c->transport.cancel(c->transport.self, x);
-				bci_exchange_cut(c, rc);
-			}
+			c->transport.cancel(c->transport.self, x);
+			bci_exchange_cut(c, rc);
 			return rc;
 		}
 	}
 	if (f->probe && (x->status == 500 || x->status == 400))
 		x->result = BCI_RESULT_CLIENT_ERROR;
-	bci_exchange_close(c, x, c->page);
-	return BCRAWL_OK;
+	rc = bci_exchange_close(c, x, c->page, err);
+	return rc ? rc : bci_may_go_on(c, err);
 }
 
 int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bcrawl_error *err)
@@ -158,8 +174,6 @@ int bci_exchange_error(struct bcrawl *c, const struct bci_exchange *x, struct bc
 	int path = (int)strcspn(x->target, "?");
 	int code = x->body_error ? x->body_error : bci_result_status(x->result);
 
-	if (code == BCRAWL_E_NOMEM)
-		return bci_error_nomem(err);
 	if (x->status >= 300 && x->status < 400 && x->status != 304)
 		return bci_error_set(
 			err, code, x->status,

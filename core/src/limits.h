@@ -19,6 +19,8 @@
 /* Far above any known account; bounds the fleet list's memory to some 100 MB. */
 #define BCI_FLEETS_MAX 100000
 #define BCI_GROUP_FLEETS_MAX 200
+/* Each has a parser; a server computes no more of them at a time than it has processors. */
+#define BCI_CONCURRENCY_MAX 16
 /* Node refuses a request above 16 KiB in all (balena-api-live.md 2); proxies have 8 KiB buffers. */
 #define BCI_URL_MAX 8192
 /* Ids of fleets in one group's filter: BCI_URL_MAX less path, $select and $expand. */
@@ -54,6 +56,8 @@
 #define BCI_UNKNOWN_WORDS_MAX 16
 
 #define BCI_STOP_POLL_MS 200
+/* Of a body, decoded, between two looks at the clock and at who wants an end: 2 ms of work. */
+#define BCI_LOOK_BYTES (128u << 10)
 #define BCI_CONNECT_TIMEOUT_MS 10000
 /* The server computes an answer of up to 20,000 devices in 1.5 s and gives up itself after 60 s. */
 #define BCI_STALL_TIMEOUT_MS 65000

@@ -197,7 +197,7 @@ static const struct option options[] = {
 	[BCI_OPT_CONCURRENCY] = {
 		.pub = { "concurrency", "number", "4", "1 to 16 requests",
 		         "Requests under way at one time.", 0 },
-		.type = NUMBER, .min = 1, .max = 16, .whole = true,
+		.type = NUMBER, .min = 1, .max = BCI_CONCURRENCY_MAX, .whole = true,
 	},
 	[BCI_OPT_REQUESTS_PER_MINUTE] = {
 		.pub = { "requests-per-minute", "number", "300",

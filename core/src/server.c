@@ -87,8 +87,6 @@ static int find_fields(struct bcrawl *c, uint64_t candidates, struct bcrawl_erro
 		rc = probe(c, c->server.version, bci_fields[f].name, &x, err);
 		if (rc)
 			return rc;
-		if (x.body_error == BCRAWL_E_NOMEM)
-			return bci_error_nomem(err);
 		if (x.result == BCI_RESULT_OK)
 			found |= BCI_BIT(f);
 		else if (x.status != 500 && x.status != 400) {

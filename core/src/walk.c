@@ -13,10 +13,6 @@
 
 #include <string.h>
 
-#define SLOTS_MAX 16
-/* A page is read in one go if it comes in one go: some 2 ms of it between two looks up. */
-#define ROWS_BETWEEN_LOOKS 128
-
 struct slot {
 	struct walk *walk;
 	enum { IDLE, WAITING, BUSY } state;
@@ -40,7 +36,7 @@ struct walk {
 	struct bcrawl_error *err;
 	struct bci_reading reading;
 	struct bci_naming naming;
-	struct slot slots[SLOTS_MAX];
+	struct slot slots[BCI_CONCURRENCY_MAX];
 	size_t slot_count;
 	struct bci_device device;
 };
@@ -109,12 +105,7 @@ static int on_device(void *user, const struct json_object *o)
 		return BCRAWL_E_NOMEM;
 	if (bci_tally_add(&f->tally, d))
 		return BCRAWL_E_NOMEM;
-	if (++c->devices % ROWS_BETWEEN_LOOKS == 0) {
-		rc = bci_may_go_on(c, w->err);
-		if (rc)
-			return rc;
-		bci_progress(c);
-	}
+	c->devices++;
 	rc = bci_device_emit(d, f->slug, &c->tags, &c->out, &c->scratch);
 	if (!rc && w->reading.fields & BCI_BIT(BCI_F_INSTALLS))
 		rc = bci_services_read(&f->tally.services, d, f->slug, &c->stats, &c->out,
@@ -125,8 +116,9 @@ static int on_device(void *user, const struct json_object *o)
 static int feed(void *user, const char *data, size_t len)
 {
 	struct slot *s = user;
+	int rc = bci_look(s->walk->c, len, s->walk->err);
 
-	return bci_page_feed(s->page, data, len);
+	return rc ? rc : bci_page_feed(s->page, data, len);
 }
 
 /* ---- requests ---- */
@@ -240,23 +232,13 @@ static int close_group(struct slot *s)
 	return rc;
 }
 
-/* What a body callback may end an exchange with that is not the answer's fault. */
-static bool ends_the_walk(int body_error)
-{
-	return body_error == BCRAWL_E_SINK || body_error == BCRAWL_E_NOMEM ||
-	       body_error == BCRAWL_E_STOPPED || body_error == BCRAWL_E_TIMEOUT;
-}
-
 static int complete(struct slot *s)
 {
 	struct bcrawl *c = s->walk->c;
-	int rc;
+	int rc = bci_exchange_close(c, &s->x, s->page, s->walk->err);
 
-	bci_exchange_close(c, &s->x, s->page);
-	if (s->x.body_error == BCRAWL_E_NOMEM)
-		return bci_error_nomem(s->walk->err);
-	if (ends_the_walk(s->x.body_error))
-		return s->x.body_error;
+	if (rc)
+		return rc;
 	if (s->work.group->state == BCI_GROUP_FAILED) {
 		s->state = IDLE;
 		return BCRAWL_OK;
