@@ -403,6 +403,12 @@ class Time(FaultTest):
     def test_no_answer(self):
         self.check_late(HANG)
 
+    def test_no_answer_once(self):
+        # Half of the deadline is waited for it: then there is time to ask again.
+        server = self.server().script(PAGE, HANG, times=1)
+        self.check(self.crawl(server.url, deadline=20), self.all_of_it(), {**WHOLE, "timeout": 1}, retries=1,
+                   seconds=(10, 10 + BUSY_S))
+
     def test_gzip_bomb(self):
         # One read from the network is up to 1.6 GB of blanks here, and seconds of work.
         head = message(b"", "HTTP/1.1 200 OK", *ZIPPED, length=False)

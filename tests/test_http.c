@@ -8,7 +8,12 @@
 #include "transport.h"
 #include "unit.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#define PATIENCE_MS 65000
 
 struct env {
 	struct loopback server;
@@ -68,7 +73,9 @@ static struct bci_exchange begin(struct env *e)
 {
 	e->len = 0;
 	e->body[0] = '\0';
-	return (struct bci_exchange){ .target = "/v7/device?$select=id", .body = on_body, .user = e };
+	return (struct bci_exchange){
+		.target = "/v7/device?$select=id", .body = on_body, .user = e, .patience_ms = PATIENCE_MS
+	};
 }
 
 static void finish(struct env *e, struct bci_exchange *x)
@@ -221,7 +228,70 @@ static void test_stall(void **state)
 		e.t.step(e.t.self, 1, -1);
 	assert_int_equal(x.result, BCI_RESULT_TIMEOUT);
 	assert_string_equal(x.reason, "no data for 65 seconds");
-	assert_true(e.ms >= BCI_STALL_TIMEOUT_MS && e.ms < 2 * BCI_STALL_TIMEOUT_MS);
+	assert_true(e.ms >= PATIENCE_MS && e.ms < 2 * PATIENCE_MS);
+	env_end(&e);
+}
+
+/* What libcurl refuses to do is no want of memory, and no request is made. */
+static void test_refused_by_libcurl(void **state)
+{
+	const size_t n = 9 << 20; /* beyond what libcurl takes for a text */
+	char *target = malloc(n);
+	struct bci_exchange x;
+	struct env e;
+
+	(void)state;
+	assert_non_null(target);
+	memset(target, 'a', n);
+	target[n - 1] = '\0';
+	env_begin(&e, NULL, "");
+	x = begin(&e);
+	x.target = target;
+	e.t.start(e.t.self, &x, "sekret");
+	assert_true(x.done);
+	CHECK_INT("whose fault", x.body_error, BCRAWL_E_CONFIG);
+	assert_non_null(strstr(x.reason, "this libcurl cannot make the request: "));
+	free(target);
+	env_end(&e);
+}
+
+static int option_of(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+/* A peer that is gone without a word ends by the system's clock, whether we send or wait. */
+static void test_peer_that_is_gone(void **state)
+{
+	struct bci_exchange x;
+	struct env e;
+	int found = 0;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	e.answer = "{\"d\":[]}";
+	x = begin(&e);
+	e.t.start(e.t.self, &x, "sekret");
+	finish(&e, &x);
+	/* The connection stays open: it is the one whose peer is the server. */
+	for (int fd = 0; fd < 256; fd++) {
+		struct sockaddr_in peer, server;
+		socklen_t size = sizeof(peer), server_size = sizeof(server);
+
+		assert_int_equal(getsockname(e.server.fd, (void *)&server, &server_size), 0);
+		if (getpeername(fd, (void *)&peer, &size) || peer.sin_port != server.sin_port)
+			continue;
+		found++;
+		CHECK_INT("user timeout", option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), BCI_PEER_TIMEOUT_MS);
+		CHECK_INT("keepalive", option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+		CHECK_INT("idle", option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), BCI_PEER_TIMEOUT_MS / 1000);
+		CHECK_INT("between probes", option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), BCI_PEER_PROBE_S);
+	}
+	assert_int_equal(found, 1);
 	env_end(&e);
 }
 
@@ -287,6 +357,8 @@ int main(void)
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_hides_the_token),
 		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_refused_by_libcurl),
+		cmocka_unit_test(test_peer_that_is_gone),
 		cmocka_unit_test(test_wake_and_cancel),
 		cmocka_unit_test(test_nobody_there),
 	};

@@ -118,6 +118,8 @@ BCI_MUST_CHECK int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct b
                            struct bcrawl_error *err);
 /* With the retries that are due. Any enum bcrawl_status. */
 BCI_MUST_CHECK int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *err);
+/* How long an exchange may go without a byte. */
+int64_t bci_patience(const struct bcrawl *c);
 /* After an exchange is done: judges its body by the parser that read it, counts it, and heeds what
  * it says about further requests. 0, or what ended it that is no fault of the answer. */
 BCI_MUST_CHECK int bci_exchange_close(struct bcrawl *c, struct bci_exchange *x,

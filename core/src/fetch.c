@@ -21,6 +21,15 @@ static int feed(void *user, const char *data, size_t len)
 	return rc ? rc : bci_page_feed(r->c->page, data, len);
 }
 
+int64_t bci_patience(const struct bcrawl *c)
+{
+	int64_t half = (c->deadline - c->started) / 2;
+
+	if (half < BCI_PATIENCE_MIN_MS)
+		return BCI_PATIENCE_MIN_MS;
+	return half < BCI_PATIENCE_MOST_MS ? half : BCI_PATIENCE_MOST_MS;
+}
+
 /* What one request is told holds for all. */
 static void heed(struct bcrawl *c, const struct bci_exchange *x)
 {
@@ -41,11 +50,12 @@ static void heed(struct bcrawl *c, const struct bci_exchange *x)
 		c->gate.closings = 0;
 }
 
-/* What the reading of a body may end with that is not the answer's fault. */
+/* What an exchange may end with that is not the answer's fault. */
 static bool is_ours(int body_error)
 {
 	return body_error == BCRAWL_E_NOMEM || body_error == BCRAWL_E_SINK ||
-	       body_error == BCRAWL_E_STOPPED || body_error == BCRAWL_E_TIMEOUT;
+	       body_error == BCRAWL_E_STOPPED || body_error == BCRAWL_E_TIMEOUT ||
+	       body_error == BCRAWL_E_CONFIG;
 }
 
 int bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bci_page *page,
@@ -54,7 +64,11 @@ int bci_exchange_close(struct bcrawl *c, struct bci_exchange *x, const struct bc
 	c->stats.bytes += x->bytes;
 	if (is_ours(x->body_error)) {
 		bci_exchange_cut(c, x->body_error);
-		return x->body_error == BCRAWL_E_NOMEM ? bci_error_nomem(err) : x->body_error;
+		if (x->body_error == BCRAWL_E_NOMEM)
+			return bci_error_nomem(err);
+		if (x->body_error == BCRAWL_E_CONFIG)
+			return bci_exchange_error(c, x, err);
+		return x->body_error;
 	}
 	if (x->result == BCI_RESULT_OK && bci_page_finish(page)) {
 		x->result = BCI_RESULT_GARBAGE;
@@ -151,7 +165,9 @@ int bci_try(struct bcrawl *c, const struct bci_fetch *f, struct bci_exchange *x,
 	if (f->restart)
 		f->restart(f->user);
 	bci_page_reset(c->page, f->element, f->user);
-	*x = (struct bci_exchange){ .target = f->target, .body = feed, .user = &r };
+	*x = (struct bci_exchange){
+		.target = f->target, .body = feed, .user = &r, .patience_ms = bci_patience(c)
+	};
 	c->transport.start(c->transport.self, x, c->token);
 	while (!x->done) {
 		c->transport.step(c->transport.self, BCI_STOP_POLL_MS, c->wake_fd);

@@ -10,15 +10,13 @@
 #include "transport.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-/* The wait between two looks at connections that cannot be waited for. */
-#define BLIND_WAIT_MS 10
-/* As much of a token at the end of a cut text is no chance. */
-#define TOKEN_PART_MIN 4
+#include <sys/socket.h>
 
 struct http {
 	CURLM *multi;
@@ -26,6 +24,7 @@ struct http {
 	char *ca_file;
 	char *proxy; /* NULL: as the environment says */
 	bool https_only;
+	bool doubtful; /* one of the connections fell silent, and none is sure to be alive */
 	const struct bci_clock *clock;
 	struct carrier *idle, *busy;
 };
@@ -168,7 +167,7 @@ static void hide_token(char *text, const char *token)
 
 	for (; n > 0 && (hit = strstr(hit, token)); hit += n)
 		memset(hit, '*', n);
-	for (size_t part = left < n ? left : n; part >= TOKEN_PART_MIN; part--)
+	for (size_t part = left < n ? left : n; part >= BCI_TOKEN_PART_MIN; part--)
 		if (strncmp(text + left - part, token, part) == 0)
 			memset(text + left - part, '*', part);
 }
@@ -237,40 +236,54 @@ static void finish(struct carrier *c, CURLcode code)
 	x->done = true;
 }
 
+/* A machine that is gone, or a path to it that forgot the connection, answers nothing: the system
+ * ends the connection then, and a request on it is tried again on another. A system that cannot
+ * leaves it to our patience. */
+static int on_socket(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+#ifdef TCP_USER_TIMEOUT
+	unsigned ms = BCI_PEER_TIMEOUT_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+#endif
+	(void)user;
+	(void)purpose;
+	return CURL_SOCKOPT_OK;
+}
+
 /* What makes a request ours; without one of these it must not be made. */
-static bool set_rules(struct carrier *c)
+static CURLcode set_rules(struct carrier *c)
 {
 	const struct http *h = c->http;
 	CURL *e = c->easy;
-	bool good = true;
+	CURLcode rc = CURLE_OK;
 
-	good &= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_WRITEDATA, c) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_HEADERDATA, c) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
-	good &= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)BCI_CONNECT_TIMEOUT_MS) ==
-		CURLE_OK;
+#define RULE(option, value) rc = rc != CURLE_OK ? rc : curl_easy_setopt(e, option, value)
+	RULE(CURLOPT_ERRORBUFFER, c->error);
+	RULE(CURLOPT_WRITEFUNCTION, on_body);
+	RULE(CURLOPT_WRITEDATA, c);
+	RULE(CURLOPT_HEADERFUNCTION, on_header);
+	RULE(CURLOPT_HEADERDATA, c);
+	RULE(CURLOPT_NOSIGNAL, 1L);
+	RULE(CURLOPT_FOLLOWLOCATION, 0L);
+	RULE(CURLOPT_CONNECTTIMEOUT_MS, (long)BCI_CONNECT_TIMEOUT_MS);
 	/* libcurl's own default is 1.0, and it then depends on the system what is refused. */
-	good &= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
+	RULE(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 #if LIBCURL_VERSION_NUM >= 0x075500
-	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR,
-	                         h->https_only ? "https" : "http,https") == CURLE_OK;
+	RULE(CURLOPT_PROTOCOLS_STR, h->https_only ? "https" : "http,https");
 #else
-	good &= curl_easy_setopt(e, CURLOPT_PROTOCOLS, h->https_only
-				 ? (long)CURLPROTO_HTTPS
-				 : (long)CURLPROTO_HTTP | (long)CURLPROTO_HTTPS) == CURLE_OK;
+	RULE(CURLOPT_PROTOCOLS, h->https_only ? (long)CURLPROTO_HTTPS
+					      : (long)CURLPROTO_HTTP | (long)CURLPROTO_HTTPS);
 #endif
 	if (h->proxy) {
-		good &= curl_easy_setopt(e, CURLOPT_PROXY, h->proxy) == CURLE_OK;
+		RULE(CURLOPT_PROXY, h->proxy);
 		/* One that was configured is not overruled by the environment's no_proxy. */
-		good &= curl_easy_setopt(e, CURLOPT_NOPROXY, "") == CURLE_OK;
+		RULE(CURLOPT_NOPROXY, "");
 	}
 	if (h->ca_file[0])
-		good &= curl_easy_setopt(e, CURLOPT_CAINFO, h->ca_file) == CURLE_OK;
-	return good;
+		RULE(CURLOPT_CAINFO, h->ca_file);
+#undef RULE
+	return rc;
 }
 
 /* What a libcurl may be built without, or have by default. */
@@ -283,31 +296,38 @@ static void set_wishes(CURL *e)
 	/* One HTTP/2 connection for all, rather than one for each of the first burst. */
 	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, BCI_PEER_TIMEOUT_MS / 1000L);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, (long)BCI_PEER_PROBE_S);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A resolver that is stuck must not keep the host from ending. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, (long)BCI_CA_CACHE_S);
 #endif
 }
 
-static bool setup(struct carrier *c)
-{
-	set_wishes(c->easy);
-	return set_rules(c);
-}
-
-static struct carrier *carrier_new(struct http *h)
+/* Puts a new carrier among the idle ones. */
+static CURLcode add_carrier(struct http *h)
 {
 	struct carrier *c = calloc(1, sizeof(*c));
+	CURLcode rc = CURLE_OUT_OF_MEMORY;
 
 	if (!c)
-		return NULL;
+		return rc;
 	c->http = h;
 	c->easy = curl_easy_init();
-	if (c->easy && setup(c))
-		return c;
-	curl_easy_cleanup(c->easy);
-	free(c);
-	return NULL;
+	if (c->easy) {
+		set_wishes(c->easy);
+		rc = set_rules(c);
+	}
+	if (rc != CURLE_OK) {
+		carrier_free(c);
+		return rc;
+	}
+	c->next = h->idle;
+	h->idle = c;
+	return CURLE_OK;
 }
 
 /* The request headers, made anew when the token changes. */
@@ -334,22 +354,56 @@ static bool set_token(struct carrier *c, const char *token)
 	return c->token;
 }
 
-static bool begin(struct http *h, struct bci_exchange *x, const char *token)
+/* Leaves doubtful connections behind, once nothing is under way on them. */
+static CURLcode renew(struct http *h)
 {
-	BCI_AUTOFREE char *url = NULL;
-	size_t n = strlen(h->base_url) + strlen(x->target) + 1;
-	struct carrier *c;
+	CURLM *multi;
 
-	if (!h->idle)
-		h->idle = carrier_new(h);
+	if (!h->doubtful || h->busy)
+		return CURLE_OK;
+	multi = curl_multi_init();
+	if (!multi)
+		return CURLE_OUT_OF_MEMORY;
+	curl_multi_cleanup(h->multi);
+	h->multi = multi;
+	h->doubtful = false;
+	return CURLE_OK;
+}
+
+/* What a request has of its own. */
+static CURLcode set_request(struct carrier *c, const char *target)
+{
+	const struct http *h = c->http;
+	size_t n = strlen(h->base_url) + strlen(target) + 1;
+	BCI_AUTOFREE char *url = malloc(n);
+	CURLcode rc;
+
+	if (!url)
+		return CURLE_OUT_OF_MEMORY;
+	snprintf(url, n, "%s%s", h->base_url, target);
+	rc = curl_easy_setopt(c->easy, CURLOPT_URL, url);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, h->doubtful ? 1L : 0L);
+	return rc;
+}
+
+static CURLcode begin(struct http *h, struct bci_exchange *x, const char *token)
+{
+	struct carrier *c;
+	CURLcode rc = renew(h);
+
+	if (rc == CURLE_OK && !h->idle)
+		rc = add_carrier(h);
+	if (rc != CURLE_OK)
+		return rc;
 	c = h->idle;
-	url = malloc(n);
-	if (!c || !url || !set_token(c, token))
-		return false;
-	snprintf(url, n, "%s%s", h->base_url, x->target);
-	if (curl_easy_setopt(c->easy, CURLOPT_URL, url) != CURLE_OK ||
-	    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers) != CURLE_OK)
-		return false;
+	if (!set_token(c, token))
+		return CURLE_OUT_OF_MEMORY;
+	rc = set_request(c, x->target);
+	if (rc != CURLE_OK)
+		return rc;
 	c->x = x;
 	c->said = 0;
 	c->head_bytes = c->body_bytes = 0;
@@ -357,17 +411,19 @@ static bool begin(struct http *h, struct bci_exchange *x, const char *token)
 	c->error[0] = '\0';
 	c->active_at = bci_clock_net(h->clock);
 	if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)
-		return false;
+		return CURLE_OUT_OF_MEMORY;
 	h->idle = c->next;
 	c->next = h->busy;
 	h->busy = c;
-	return true;
+	return CURLE_OK;
 }
 
 /* ---- the transport ---- */
 
 static void http_start(void *self, struct bci_exchange *x, const char *token)
 {
+	CURLcode rc;
+
 	x->done = false;
 	x->result = BCI_RESULT_OK;
 	x->body_error = 0;
@@ -375,10 +431,13 @@ static void http_start(void *self, struct bci_exchange *x, const char *token)
 	x->retry_after_s = -1;
 	x->bytes = 0;
 	x->reason[0] = '\0';
-	if (begin(self, x, token))
+	rc = begin(self, x, token);
+	if (rc == CURLE_OK)
 		return;
 	x->result = BCI_RESULT_NETWORK;
-	x->body_error = BCRAWL_E_NOMEM;
+	x->body_error = rc == CURLE_OUT_OF_MEMORY ? BCRAWL_E_NOMEM : BCRAWL_E_CONFIG;
+	snprintf(x->reason, sizeof(x->reason), "this libcurl cannot make the request: %s",
+	         curl_easy_strerror(rc));
 	x->done = true;
 }
 
@@ -388,6 +447,8 @@ static void http_cancel(void *self, struct bci_exchange *x)
 
 	for (struct carrier *c = h->busy; c; c = c->next) {
 		if (c->x == x) {
+			/* With HTTP/2 its connection stays, and may be why nothing came. */
+			h->doubtful = true;
 			release(c);
 			return;
 		}
@@ -401,10 +462,11 @@ static void drop_stalled(struct http *h)
 
 	for (struct carrier *c = h->busy, *next; c; c = next) {
 		next = c->next;
-		if (now - c->active_at < BCI_STALL_TIMEOUT_MS)
+		if (now - c->active_at < c->x->patience_ms)
 			continue;
 		snprintf(c->error, sizeof(c->error), "no data for %d seconds",
-			 BCI_STALL_TIMEOUT_MS / 1000);
+			 (int)(c->x->patience_ms / 1000));
+		h->doubtful = true;
 		finish(c, CURLE_OPERATION_TIMEDOUT);
 	}
 }
@@ -463,7 +525,7 @@ static void http_step(void *self, int timeout_ms, int wake_fd)
 		return;
 	if (curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms, NULL))
 		/* Not in a circle as fast as can be. */
-		poll(&alone, 1, timeout_ms < BLIND_WAIT_MS ? timeout_ms : BLIND_WAIT_MS);
+		poll(&alone, 1, timeout_ms < BCI_BLIND_WAIT_MS ? timeout_ms : BCI_BLIND_WAIT_MS);
 }
 
 static void free_carriers(struct carrier *c)

@@ -59,8 +59,19 @@
 /* Of a body, decoded, between two looks at the clock and at who wants an end: 2 ms of work. */
 #define BCI_LOOK_BYTES (128u << 10)
 #define BCI_CONNECT_TIMEOUT_MS 10000
-/* The server computes an answer of up to 20,000 devices in 1.5 s and gives up itself after 60 s. */
-#define BCI_STALL_TIMEOUT_MS 65000
+/* An answer without a byte for half of what a crawl may take is given up, so that there is time to
+ * ask again. The server computes one of 20,000 devices in 1.5 s, and gives up itself after 60 s. */
+#define BCI_PATIENCE_MIN_MS 10000
+#define BCI_PATIENCE_MOST_MS 65000
+/* Of a peer whose machine acknowledges nothing that it is sent, nor answers "are you there". */
+#define BCI_PEER_TIMEOUT_MS 15000
+#define BCI_PEER_PROBE_S 5
+/* What libcurl keeps of a ca-file that it has read: one may be exchanged while we run. */
+#define BCI_CA_CACHE_S 60
+/* The wait between two looks at connections that cannot be waited for. */
+#define BCI_BLIND_WAIT_MS 10
+/* As much of a token at the end of a cut text is no chance. */
+#define BCI_TOKEN_PART_MIN 4
 /* Tries after the first, and the random waits before them: up to 0.5, then 1 s. */
 #define BCI_RETRIES 2
 #define BCI_RETRY_BASE_MS 500

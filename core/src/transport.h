@@ -27,11 +27,13 @@ struct bci_exchange {
 	 * the exchange. */
 	int (*body)(void *user, const char *data, size_t len);
 	void *user;
+	int64_t patience_ms; /* without a byte for so long, on the network's clock: TIMEOUT */
 
 	/* written by the transport */
 	bool            done;
 	enum bci_result result;        /* once done */
-	int             body_error;    /* what body returned, if that ended it */
+	int             body_error;    /* what body returned, if that ended it; of the transport's
+					* own: NOMEM, LIMIT, CONFIG (libcurl refused an option) */
 	long            status;        /* HTTP status, 0 if none was received */
 	long            retry_after_s; /* -1: the answer had none */
 	uint64_t        bytes;         /* received, headers included, body as it came */

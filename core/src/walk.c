@@ -147,7 +147,9 @@ static int begin(struct slot *s)
 	s->try_from = s->last_id;
 	s->token_serial = c->token_serial;
 	s->state = BUSY;
-	s->x = (struct bci_exchange){ .target = s->target.data, .body = feed, .user = s };
+	s->x = (struct bci_exchange){
+		.target = s->target.data, .body = feed, .user = s, .patience_ms = bci_patience(c)
+	};
 	c->transport.start(c->transport.self, &s->x, c->token);
 	return BCRAWL_OK;
 }
