@@ -396,8 +396,8 @@ static void hold_over_crawls(const char *part, long status)
 		/* It is not our own budget. */
 		CHECK(part, i == 1 || strstr(e.err.message, "asked not to be asked"));
 		CHECK_INT(part, e.err.http_status, i == 1 ? status : 429);
-		/* A 503 becomes another trouble, which is said. */
-		check_log(&e, i > 1 && status == 503 ? 2 : 1, "");
+		/* That now nothing is read any more is said, too. */
+		check_log(&e, i > 1 && part == all_parts[2] ? 2 : 1, "");
 	}
 	until = 5000 + MINUTE + 200 * 1000;
 	fake_forget(&e.net);
@@ -408,6 +408,44 @@ static void hold_over_crawls(const char *part, long status)
 	CHECK(part, e.net.log[0].at >= until && e.net.log[0].at < until + 10);
 	CHECK_INT(part, e.net.log_count, 3);
 	check_log(&e, 1, "all is well again");
+	env_fini(&e);
+}
+
+/* An outage of many faces is one line, and one more if it grows from some fleets to all. What a
+ * person is to mend here is another. */
+static void test_one_outage_one_line(void **state)
+{
+	static const struct fake_rule faces[] = {
+		{ .status = 500, .body = "" }, { .result = BCI_RESULT_NETWORK }, { .body = "<html>" },
+		{ .status = 404, .body = "" }, { .status = 503, .body = "" },
+	};
+	struct env e;
+
+	(void)state;
+	begin(&e, "one outage", NULL);
+	for (size_t i = 0; i < 4 * LEN(faces); i++) {
+		struct fake_rule rule = faces[i % LEN(faces)];
+
+		/* Of the devices of no fleet, then of all, then of either. */
+		rule.match = i < LEN(faces) || (i >= 2 * LEN(faces) && i % 2) ? ORPHANS : LIST;
+		fake_forget(&e.net);
+		fake_rule(&e.net, rule);
+		CHECK_INT(e.name, crawl_after(&e, MINUTE) != 0, strcmp(rule.match, LIST) == 0);
+		check_log(&e, i < LEN(faces) ? 1 : 2, "");
+	}
+	for (size_t i = 0; i < 3; i++) {
+		fake_forget(&e.net);
+		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .status = i % 2 ? 500 : 403, .body = "" });
+		CHECK(e.name, crawl_after(&e, MINUTE) != 0);
+		check_log(&e, 3, "/v7/application");
+	}
+	fake_forget(&e.net);
+	CHECK_INT(e.name, crawl_after(&e, 20 * MINUTE), 0);
+	check_log(&e, 4, "all is well again");
+	check_found(&e, &e.world, 0);
+	fake_rule(&e.net, (struct fake_rule){ .match = LIST, .status = 500, .body = "" });
+	CHECK(e.name, crawl_after(&e, MINUTE) != 0);
+	check_log(&e, 5, "/v7/application");
 	env_fini(&e);
 }
 
@@ -2026,6 +2064,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hold_is_shared),
 		cmocka_unit_test(test_longest_hold),
+		cmocka_unit_test(test_one_outage_one_line),
 		cmocka_unit_test(test_hold_over_crawls),
 		cmocka_unit_test(test_hold_lengths),
 		cmocka_unit_test(test_hold_not_said),

@@ -335,13 +335,13 @@ static void open_gate(struct bcrawl *c)
 
 static void warn_of_exposed_token(struct bcrawl *c)
 {
-	bool exposed = bci_config_token_exposed(c->cfg);
+	const char *what = bci_config_token_exposed(c->cfg);
 
-	if (exposed && !c->said.exposed)
+	if (what && !c->said.exposed)
 		bci_say(c, BCRAWL_LOG_WARNING,
-			"every user of this machine can read the token in %.200s: chmod o= it",
+			"every user of this machine can %s the token in %.200s: chmod o= it", what,
 			bci_config_text(c->cfg, BCI_OPT_TOKEN_FILE));
-	c->said.exposed = exposed;
+	c->said.exposed = what;
 }
 
 static int prepare(struct bcrawl *c, struct bcrawl_error *err)
@@ -404,25 +404,41 @@ static int crawl(struct bcrawl *c, struct bcrawl_error *err)
 	return rc;
 }
 
-/* One line when a trouble begins or changes, one when it ends. */
+/* An outage has many faces, one after the other: for a person they are one thing. What is to be
+ * mended at our end is another. */
+enum { OUTAGE = 1, REFUSED = 2, MISCONFIGURED = 4, KINDS = 3 };
+
+static unsigned kind_of(int rc)
+{
+	if (rc == BCRAWL_E_AUTH)
+		return REFUSED;
+	return rc == BCRAWL_E_CONFIG ? MISCONFIGURED : OUTAGE;
+}
+
+/* A line when a trouble begins, or grows from some fleets to all, and one when it ends: each kind
+ * is said once until all is well, so that one that comes and goes does not fill the log. */
 static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
 {
 	bool partial = c->listed && c->fleets_failed < c->fleets.n;
+	unsigned kind = kind_of(rc), whole = kind << KINDS;
+	bool news = !(c->said.trouble & (partial ? kind : whole));
 
-	if (rc == c->said.trouble && (rc == BCRAWL_OK || partial == c->said.trouble_partial))
+	if (rc == BCRAWL_OK) {
+		if (c->said.trouble)
+			bci_say(c, BCRAWL_LOG_INFO, "all is well again");
+		c->said.trouble = 0;
 		return;
-	if (rc == BCRAWL_OK)
-		bci_say(c, BCRAWL_LOG_INFO, "all is well again");
-	else if (partial && c->fleets_failed == 0)
-		bci_say(c, BCRAWL_LOG_WARNING, "the devices of no fleet were not read: %s",
-			e->message);
+	}
+	c->said.trouble |= partial ? kind : kind | whole;
+	if (partial && c->fleets_failed == 0)
+		bci_say(c, news ? BCRAWL_LOG_WARNING : BCRAWL_LOG_DEBUG,
+			"the devices of no fleet were not read: %s", e->message);
 	else if (partial)
-		bci_say(c, BCRAWL_LOG_WARNING, "%lu of %zu fleets were not read: %s",
-			c->fleets_failed, c->fleets.n, e->message);
+		bci_say(c, news ? BCRAWL_LOG_WARNING : BCRAWL_LOG_DEBUG,
+			"%lu of %zu fleets were not read: %s", c->fleets_failed, c->fleets.n,
+			e->message);
 	else
-		bci_say(c, BCRAWL_LOG_ERROR, "%s", e->message);
-	c->said.trouble = rc;
-	c->said.trouble_partial = partial;
+		bci_say(c, news ? BCRAWL_LOG_ERROR : BCRAWL_LOG_DEBUG, "%s", e->message);
 }
 
 /* A word that this version does not know is worth a line, once. */

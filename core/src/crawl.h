@@ -31,8 +31,7 @@ struct bci_unmatched {
 
 /* What the log knows: so that each thing is said when it begins or changes, and no more. */
 struct bci_said {
-	int    trouble;         /* the code; 0: none */
-	bool   trouble_partial; /* and whether only some fleets were concerned */
+	unsigned trouble;       /* kinds of it, as bits, since all was well: see tell() */
 	char   unmatched[BCI_UNMATCHED_TEXT];
 	size_t unknown;         /* words of stats.unknown */
 	bool   reduced;         /* that max-series cuts the detail */

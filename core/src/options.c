@@ -647,11 +647,15 @@ int bci_config_token(const struct bcrawl_config *cfg, char **token, struct bcraw
 	return *token ? BCRAWL_OK : bci_error_nomem(err);
 }
 
-bool bci_config_token_exposed(const struct bcrawl_config *cfg)
+const char *bci_config_token_exposed(const struct bcrawl_config *cfg)
 {
 	struct stat st;
 
-	return stat(bci_config_text(cfg, BCI_OPT_TOKEN_FILE), &st) == 0 && (st.st_mode & S_IRWXO);
+	if (stat(bci_config_text(cfg, BCI_OPT_TOKEN_FILE), &st))
+		return NULL;
+	if (st.st_mode & S_IROTH)
+		return "read";
+	return st.st_mode & S_IWOTH ? "overwrite" : NULL;
 }
 
 static bool is_loopback_http(const char *url)

@@ -64,8 +64,8 @@ BCI_MUST_CHECK int bci_config_token(const struct bcrawl_config *cfg, char **toke
 /* Whether what is sent, the token too, could be read on the way: plain http that was not allowed,
  * and so may go to this machine alone. */
 bool bci_config_is_direct(const struct bcrawl_config *cfg);
-/* Whether the token's file can be used by others than its owner and group. */
-bool bci_config_token_exposed(const struct bcrawl_config *cfg);
+/* What others than its owner and group can do with the token's file, NULL: nothing. */
+const char *bci_config_token_exposed(const struct bcrawl_config *cfg);
 
 /* Zeroes and frees a token; NULL is fine. */
 void bci_token_free(char *token);
