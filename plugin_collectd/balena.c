@@ -24,14 +24,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <collectd/core/daemon/globals.h>
 #include <collectd/core/daemon/plugin.h>
+#include <collectd/core/daemon/utils_cache.h>
 
 #include "balenacrawl.h"
+#include "fill.h"
 #include "map.h"
 
 #define THREAD_NAME  "balena-crawl"     /* longer than 15 bytes and collectd complains */
 #define DERIVE_LIMIT 9007199254740992.0 /* 2^53: above it a double is no exact integer */
 #define NS_PER_S     1000000000L
+#define LOOK_S       0.25               /* between two looks whether collectd took all in */
 
 _Static_assert(BALENA_NAME_SIZE == DATA_MAX_NAME_LEN, "map.c cuts where collectd would");
 
@@ -40,6 +44,14 @@ struct skipped {
 	unsigned long count;
 	const char *why; /* of the first */
 	const struct bcrawl_metric *metric;
+};
+
+/* What collectd has of a device, or of another entity. */
+enum novelty {
+	KNOWN,
+	NEW,
+	HELD,  /* new, and left for a later crawl */
+	UNSURE /* each of its series by itself */
 };
 
 struct account {
@@ -66,6 +78,12 @@ struct account {
 	struct skipped skipped;
 	unsigned long cut; /* values of the current crawl whose names were cut */
 	bool skipped_said;
+	struct fill fill;
+	char device[BALENA_NAME_SIZE]; /* whose records these are */
+	enum novelty novelty;          /* and what it is to collectd */
+	value_list_t newest;           /* the last series that collectd had not seen before */
+	struct timespec newest_at;     /* when it was given it */
+	bool held_said;
 };
 
 /* collectd's init and shutdown callbacks take no user data: this is all that they can find. Written
@@ -129,6 +147,20 @@ static void report_skipped(struct account *a)
 	a->cut = 0;
 }
 
+static void report_held(struct account *a)
+{
+	bool held = a->fill.held > 0;
+
+	if (held && !a->held_said)
+		say(LOG_NOTICE, a->name,
+		    "%lu values of new devices wait for the next crawls, so that collectd can take "
+		    "them in: see NewSeriesPerSecond",
+		    a->fill.held);
+	if (!held && a->held_said)
+		say(LOG_NOTICE, a->name, "no devices wait any more");
+	a->held_said = held;
+}
+
 /* collectd refuses a value that is not younger than the one before, and a clock may be set back. */
 static void keep_time_rising(struct account *a, int64_t time_ms)
 {
@@ -149,22 +181,45 @@ static int ds_type(const struct bcrawl_metric *m)
 	return DS_TYPE_GAUGE;
 }
 
-/* The one place where a value becomes collectd's: the value lists of 5.x. For collectd 6, whose
- * metric families have labels and help texts, this is the function to write again. */
-static int emit(const struct account *a, const struct balena_id *id, const char *type,
-		value_t value)
+/* A value of no value yet, under its name; the host as collectd's cache has it. */
+static value_list_t name_value(const struct balena_id *id, const char *type)
 {
 	value_list_t vl = VALUE_LIST_INIT;
+
+	snprintf(vl.host, sizeof(vl.host), "%s", *id->host ? id->host : hostname_g);
+	snprintf(vl.plugin, sizeof(vl.plugin), "%s", BALENA_PLUGIN);
+	snprintf(vl.plugin_instance, sizeof(vl.plugin_instance), "%s", id->plugin_instance);
+	snprintf(vl.type, sizeof(vl.type), "%s", type);
+	snprintf(vl.type_instance, sizeof(vl.type_instance), "%s", id->type_instance);
+	return vl;
+}
+
+/* Whether collectd has the series in its cache: then it has been written, and is not new. */
+static bool is_known(const value_list_t *vl)
+{
+	static const data_set_t one = {.ds_num = 1};
+	gauge_t *rate = uc_get_rate(&one, vl);
+
+	free(rate);
+	return rate;
+}
+
+/* The one place where a value becomes collectd's: the value lists of 5.x. For collectd 6, whose
+ * metric families have labels and help texts, this is the function to write again. */
+static int emit(struct account *a, const struct balena_id *id, const char *type, value_t value)
+{
+	value_list_t vl = name_value(id, type);
 
 	vl.values = &value;
 	vl.values_len = 1;
 	vl.time = MS_TO_CDTIME_T(a->time_ms);
 	vl.interval = a->valid;
-	snprintf(vl.host, sizeof(vl.host), "%s", id->host);
-	snprintf(vl.plugin, sizeof(vl.plugin), "%s", BALENA_PLUGIN);
-	snprintf(vl.plugin_instance, sizeof(vl.plugin_instance), "%s", id->plugin_instance);
-	snprintf(vl.type, sizeof(vl.type), "%s", type);
-	snprintf(vl.type_instance, sizeof(vl.type_instance), "%s", id->type_instance);
+	if (a->novelty == NEW || (a->novelty == UNSURE && !is_known(&vl))) {
+		fill_feed(&a->fill, 1);
+		a->newest = vl;
+		a->newest.values = NULL;
+		clock_gettime(CLOCK_MONOTONIC, &a->newest_at);
+	}
 	return plugin_dispatch_values(&vl);
 }
 
@@ -190,6 +245,40 @@ static void emit_value(struct account *a, const struct balena_id *id, const stru
 		skip(a, v->metric, "collectd refuses it, and says why");
 }
 
+/* Whether collectd has any of a record's series. */
+static bool is_record_known(const struct bcrawl_sample *s, const struct balena_id *id)
+{
+	char type[BALENA_NAME_SIZE];
+
+	for (size_t i = 0; i < s->value_count; i++) {
+		if (!balena_map_type(s->values[i].metric, type)) {
+			value_list_t vl = name_value(id, type);
+
+			if (is_known(&vl))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Devices come whole or not at all, and what is about all of them always. The records of one follow
+ * each other; one look for a known device is enough, as there are many. */
+static void judge(struct account *a, const struct bcrawl_sample *s, const struct balena_id *id)
+{
+	if (a->fill.most == 0) {
+		a->novelty = KNOWN; /* whatever it is */
+	} else if (!*id->host) {
+		a->novelty = UNSURE;
+		a->device[0] = '\0';
+	} else if (strcmp(a->device, id->host) != 0) {
+		snprintf(a->device, sizeof(a->device), "%s", id->host);
+		if (is_record_known(s, id))
+			a->novelty = KNOWN;
+		else
+			a->novelty = fill_allows(&a->fill) ? NEW : HELD;
+	}
+}
+
 /* Never ends a crawl: what can't be shown is skipped and counted. */
 static int on_sample(void *user, const struct bcrawl_sample *s)
 {
@@ -198,6 +287,13 @@ static int on_sample(void *user, const struct bcrawl_sample *s)
 	const char *why = balena_map_record(s, &id);
 
 	keep_time_rising(a, s->time_ms);
+	if (!why) {
+		judge(a, s, &id);
+		if (a->novelty == HELD) {
+			fill_hold(&a->fill, s->value_count);
+			return 0;
+		}
+	}
 	if (!why && id.cut)
 		a->cut += s->value_count;
 	for (size_t i = 0; i < s->value_count; i++) {
@@ -224,6 +320,7 @@ static void on_host(void *user, struct bcrawl_host *h)
 	const struct account *a = user;
 
 	h->withheld_values = a->skipped.count;
+	h->paced_values = a->fill.held;
 	h->shortened_values = a->cut;
 }
 
@@ -265,6 +362,21 @@ static int trigger(user_data_t *ud)
 	return 0;
 }
 
+static bool is_before(struct timespec a, struct timespec b)
+{
+	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+/* Has collectd taken in what was new in the last crawl, and in what time? */
+static void look_after_fill(struct account *a, struct timespec now)
+{
+	double waited = (double)(now.tv_sec - a->newest_at.tv_sec) +
+			(double)(now.tv_nsec - a->newest_at.tv_nsec) / NS_PER_S;
+
+	if (a->fill.waiting && is_known(&a->newest))
+		fill_taken(&a->fill, waited);
+}
+
 /* Waits until a crawl is due; false: stop. */
 static bool wait_due(struct account *a)
 {
@@ -272,8 +384,18 @@ static bool wait_due(struct account *a)
 
 	pthread_mutex_lock(&a->lock);
 	while (!a->stop && !due) {
-		if (a->triggered)
-			due = pthread_cond_timedwait(&a->changed, &a->lock, &a->due) == ETIMEDOUT;
+		struct timespec now, until;
+
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		look_after_fill(a, now);
+		until = later(now, seconds(LOOK_S));
+		due = a->triggered && !is_before(now, a->due);
+		if (due)
+			break;
+		if (a->triggered && (!a->fill.waiting || is_before(a->due, until)))
+			until = a->due;
+		if (a->triggered || a->fill.waiting)
+			pthread_cond_timedwait(&a->changed, &a->lock, &until);
 		else
 			pthread_cond_wait(&a->changed, &a->lock);
 	}
@@ -298,9 +420,13 @@ static void *crawl_thread(void *arg)
 	struct account *a = arg;
 
 	while (wait_due(a)) {
+		fill_begin(&a->fill);
+		a->device[0] = '\0';
 		/* What goes wrong is in the crawl's own metrics and, by on_log(), in the log. */
 		bcrawl_run(a->crawler, &sink, a, NULL);
+		fill_end(&a->fill);
 		report_skipped(a);
+		report_held(a);
 	}
 	return NULL;
 }
@@ -470,6 +596,7 @@ static int read_block(struct account *a, const oconfig_item_t *block, struct bcr
 	interval = bcrawl_config_number(a->cfg, BCRAWL_KEY_INTERVAL);
 	a->interval = DOUBLE_TO_CDTIME_T(interval);
 	a->valid = a->interval;
+	fill_init(&a->fill, bcrawl_config_number(a->cfg, BCRAWL_KEY_NEW_SERIES), interval);
 	return BCRAWL_OK;
 }
 

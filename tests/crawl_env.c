@@ -166,7 +166,7 @@ void check_crawl_samples(const struct env *e, int success)
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_info{account=\"default\",version=\""), 1);
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_api_requests_total{"), 8);
 	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_api_rejected_values_total{"), 4);
-	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_withheld_values{"), 6);
+	CHECK_INT(e->name, fake_sink_count(&e->sink, "balena_crawl_withheld_values{"), 7);
 	CHECK_NUM(e->name, value(e, WITHHELD("agent")), 0);
 	CHECK_NUM(e->name, value(e, CRAWL("ignored_triggers")), 0);
 	CHECK_NUM(e->name, value(e, "balena_shard_moves_total{account=\"default\"}"), 0);

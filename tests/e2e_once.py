@@ -181,7 +181,7 @@ class Everything(OnceTest):
         rejected = {**lib.rejections(rows, numbers, installs=True), "unknown_word": words, "too_long": 0}
         withheld = {"stale": lib.stale_values(rows, lib.ALL, lib.SERVICE_METRICS), "inconsistent": 0, "agent": 0,
                     "superseded": lib.superseded_values(rows, lib.SERVICE_METRICS), "capped": 0,
-                    "shortened": 0}
+                    "paced": 0, "shortened": 0}
         self.assertGreater(withheld["stale"], 0)
         for metric, counts in (("api_rejected_values_total", rejected), ("crawl_withheld_values", withheld)):
             shown = {dict(labels)["reason"]: value

@@ -12,9 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <collectd/core/daemon/globals.h>
 #include <collectd/core/daemon/plugin.h>
+#include <collectd/core/daemon/utils_cache.h>
 
 void module_register(void);
+
+char *hostname_g = (char[]){"localhost"};
 
 #define READS_MAX     8
 #define DATA_SETS_MAX 200
@@ -46,6 +50,8 @@ static struct {
 	bool refuse_threads, refuse_reads;
 	pthread_mutex_t lock; /* guards the captures: crawl threads write them */
 	struct capture values, log;
+	bool takes_none;
+	size_t taken; /* bytes of values that are in the cache; all, unless it takes none */
 } daemon_ = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 __attribute__((noreturn)) static void die(const char *what, const char *detail)
@@ -184,6 +190,24 @@ int plugin_dispatch_values(value_list_t const *vl)
 	return 0;
 }
 
+/* Of a series in the cache, a rate that nobody looks at. */
+gauge_t *uc_get_rate(const data_set_t *ds, const value_list_t *vl)
+{
+	char line[6 * DATA_MAX_NAME_LEN];
+	const char *found;
+	gauge_t *rate = NULL;
+
+	snprintf(line, sizeof(line), "PUTVAL \"%s/%s-%s/%s%s%s\"", vl->host, vl->plugin,
+		 vl->plugin_instance, vl->type, *vl->type_instance ? "-" : "", vl->type_instance);
+	pthread_mutex_lock(&daemon_.lock);
+	fflush(daemon_.values.stream);
+	found = strstr(daemon_.values.text, line);
+	if (found && (!daemon_.takes_none || found < daemon_.values.text + daemon_.taken))
+		rate = calloc(ds->ds_num, sizeof(*rate));
+	pthread_mutex_unlock(&daemon_.lock);
+	return rate;
+}
+
 /* ---- the config parser -------------------------------------------------------------------- */
 
 /* Reads one value at *p: "quoted", true or false, a number. */
@@ -294,6 +318,7 @@ void fake_unload(void)
 	daemon_.replaced = 0;
 	daemon_.refuse_threads = false;
 	daemon_.refuse_reads = false;
+	daemon_.takes_none = false;
 }
 
 int fake_config(const char *text)
@@ -387,6 +412,12 @@ const char *fake_values(void)
 const char *fake_log(void)
 {
 	return captured(&daemon_.log);
+}
+
+void fake_take_in(bool take)
+{
+	daemon_.taken = strlen(fake_values());
+	daemon_.takes_none = !take;
 }
 
 void fake_clear(void)

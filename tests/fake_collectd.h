@@ -33,6 +33,10 @@ int fake_replaced_data_sets(void);
 void fake_refuse_threads(bool refuse);
 void fake_refuse_reads(bool refuse);
 
+/* Whether values that are dispatched come into the daemon's cache, as they do from the start; what
+ * has been in it stays. */
+void fake_take_in(bool take);
+
 /* All values dispatched so far, one "PUTVAL host/plugin-instance/type-instance ..." line each;
  * until the next call, or the end of the test. */
 const char *fake_values(void);

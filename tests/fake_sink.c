@@ -145,6 +145,7 @@ static void on_host(void *user, struct bcrawl_host *h)
 	assert_int_equal(h->ignored_triggers, 0);
 	s->records_at_host = s->records;
 	h->withheld_values = s->host.withheld_values;
+	h->paced_values = s->host.paced_values;
 	h->shortened_values = s->host.shortened_values;
 	h->ignored_triggers = s->host.ignored_triggers;
 }

@@ -20,6 +20,7 @@ static const struct bcrawl_option options[] = {
 	{BCRAWL_KEY_TOKEN_FILE, "path", "", "a readable file", "Token.", 0},
 	{BCRAWL_KEY_INTERVAL, "number", "60", "10 to 86400 seconds", "Interval.", 0},
 	{BCRAWL_KEY_METRICS, "globs", "@standard", "globs", "Metrics.", 0},
+	{BCRAWL_KEY_NEW_SERIES, "number", "1000", "0 to 1000000 series", "New.", 0},
 	{BCRAWL_KEY_START_JITTER, "number", "0", "0 to 3600 seconds", "Jitter.", 0},
 	{"fleet", "globs", "*", "globs", "Fleets.", BCRAWL_OPT_MULTI},
 	{"allow-http", "boolean", "false", "true or false", "Http.", 0},

@@ -156,6 +156,30 @@ static int crawl_and_ask(struct bcrawl *c, const struct bcrawl_sink *sink, void 
 	return end(&o, BCRAWL_OK, 1);
 }
 
+/* Many devices of two records, then a fleet and the crawl itself. */
+#define MANY 150
+
+static int crawl_many(struct bcrawl *c, const struct bcrawl_sink *sink, void *user)
+{
+	unsigned n = stub_crawl_number(c) - 1;
+	struct out o = {sink, user, 1000000000000 + n};
+	struct bcrawl_host h = {.size = sizeof(h)};
+	char uuid[16];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(uuid, sizeof(uuid), "d%03d", i);
+		emit(&o, "balena_device_heat", 1, 2, LABELS(FLEET("acme/gw"), DEVICE(uuid)));
+		emit(&o, "balena_device_info", 1, 3,
+		     LABELS(FLEET("acme/gw"), DEVICE(uuid), NAME("x")));
+	}
+	emit(&o, "balena_fleet_devices_by_status", MANY, 2,
+	     LABELS(FLEET("acme/gw"), OTHER("status", "operational")));
+	sink->host(user, &h);
+	told[n] = h;
+	emit(&o, "balena_crawl_success", 1, 1, LABELS(ACCOUNT("good")));
+	return end(&o, BCRAWL_OK, 1);
+}
+
 /* Three crawls: the clock goes back before the second, which takes longer than the interval. */
 static int crawl_golden(struct bcrawl *c, const struct bcrawl_sink *sink, void *user)
 {
@@ -438,6 +462,56 @@ static void test_the_core_learns_what_was_skipped(void **state)
 	}
 }
 
+static void test_new_devices_come_as_collectd_can_take_them(void **state)
+{
+	/* 120 new series a crawl are two each of 60 devices. Those of the second crawl stay in the
+	 * queue while the third is made. */
+	static const struct {
+		bool take;
+		unsigned devices, held;
+	} crawls[] = {{true, 60, 180}, {false, 120, 60}, {false, 60, 180}, {true, 150, 0}};
+
+	(void)state;
+	memset(told, 0xff, sizeof(told));
+	start("<Account \"good\">\n TokenFile \"/t\"\n NewSeriesPerSecond 2\n</Account>\n",
+	      crawl_many);
+	for (unsigned n = 0; n < 4; n++) {
+		size_t before = strlen(fake_values());
+		const char *values;
+
+		if (n > 0 && crawls[n].take != crawls[n - 1].take)
+			fake_take_in(crawls[n].take);
+		assert_int_equal(fake_read("balena/good"), 0);
+		assert_true(stub_wait_ended(n + 1, LONG_MS));
+		values = fake_values() + before;
+		assert_int_equal(count_lines(values, "device_heat"), crawls[n].devices);
+		assert_int_equal(count_lines(values, "device_info"), crawls[n].devices);
+		assert_int_equal(count_lines(values, "crawl_success"), 1);
+		assert_int_equal(count_lines(values, "fleet_devices_by_status"), 1);
+		assert_int_equal(told[n].paced_values, crawls[n].held);
+		assert_int_equal(told[n].withheld_values, 0);
+	}
+	shut_down_promptly();
+	assert_string_equal(fake_log(),
+			    "NOTICE balena plugin: account \"good\": 180 values of new devices wait "
+			    "for the next crawls, so that collectd can take them in: see "
+			    "NewSeriesPerSecond\n"
+			    "NOTICE balena plugin: account \"good\": no devices wait any more\n");
+}
+
+static void test_all_at_once_without_a_limit(void **state)
+{
+	(void)state;
+	start("<Account \"good\">\n TokenFile \"/t\"\n NewSeriesPerSecond 0\n</Account>\n",
+	      crawl_many);
+	fake_take_in(false);
+	assert_int_equal(fake_read("balena/good"), 0);
+	assert_true(stub_wait_ended(1, LONG_MS));
+	shut_down_promptly();
+	assert_int_equal(count_lines(fake_values(), "device_heat"), MANY);
+	assert_string_equal(fake_log(), "");
+}
+
 static void test_triggers_during_a_crawl_are_one(void **state)
 {
 	(void)state;
@@ -540,6 +614,8 @@ int main(void)
 		TEST(test_values_are_the_golden_ones),
 		TEST(test_what_would_break_a_scrape_is_skipped),
 		TEST(test_the_core_learns_what_was_skipped),
+		TEST(test_new_devices_come_as_collectd_can_take_them),
+		TEST(test_all_at_once_without_a_limit),
 		TEST(test_triggers_during_a_crawl_are_one),
 		TEST(test_no_crawl_without_a_trigger),
 		TEST(test_accounts_crawl_side_by_side),

@@ -2248,15 +2248,16 @@ static void test_host(void **state)
 
 	(void)state;
 	env_init(&e, "host", NULL);
-	e.sink.host = (struct bcrawl_host){ .withheld_values = 7, .shortened_values = 5,
+	e.sink.host = (struct bcrawl_host){ .withheld_values = 7, .shortened_values = 5, .paced_values = 9,
 		                            .ignored_triggers = 3 };
 	assert_int_equal(run(&e), 0);
 	CHECK_NUM("agent", value(&e, WITHHELD("agent")), 7);
 	CHECK_NUM("shortened", value(&e, WITHHELD("shortened")), 5);
+	CHECK_NUM("paced", value(&e, WITHHELD("paced")), 9);
 	CHECK_NUM("triggers", value(&e, CRAWL("ignored_triggers")), 3);
 	assert_int_equal(e.sink.hosts, 1);
 	/* Asked when all but the crawl's own records have come. */
-	assert_int_equal(e.sink.records - e.sink.records_at_host, 1 + 1 + 8 + 6 + 4);
+	assert_int_equal(e.sink.records - e.sink.records_at_host, 1 + 1 + 8 + 7 + 4);
 	/* Of this crawl alone. */
 	e.sink.host = (struct bcrawl_host){ .withheld_values = 1 };
 	assert_int_equal(run(&e), 0);

@@ -217,6 +217,7 @@ static void check_nothing(const struct env *e, double token)
 		"balena_crawl_withheld_values{account=\"default\",reason=\"agent\"} 0",
 		"balena_crawl_withheld_values{account=\"default\",reason=\"capped\"} 0",
 		"balena_crawl_withheld_values{account=\"default\",reason=\"inconsistent\"} 0",
+		"balena_crawl_withheld_values{account=\"default\",reason=\"paced\"} 0",
 		"balena_crawl_withheld_values{account=\"default\",reason=\"shortened\"} 0",
 		"balena_crawl_withheld_values{account=\"default\",reason=\"stale\"} 0",
 		"balena_crawl_withheld_values{account=\"default\",reason=\"superseded\"} 0",

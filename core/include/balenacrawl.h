@@ -75,6 +75,7 @@ const char *bcrawl_version(void);
 #define BCRAWL_KEY_INTERVAL     "interval"
 #define BCRAWL_KEY_METRICS      "metrics"
 #define BCRAWL_KEY_MIN_INTERVAL "min-interval"
+#define BCRAWL_KEY_NEW_SERIES   "new-series-per-second"
 #define BCRAWL_KEY_START_JITTER "start-jitter"
 #define BCRAWL_KEY_TOKEN_FILE   "token-file"
 
@@ -235,6 +236,7 @@ struct bcrawl_summary {
 struct bcrawl_host {
 	size_t        size;
 	unsigned long withheld_values;  /* of this crawl, that the agent could not take */
+	unsigned long paced_values;     /* of this crawl, left for a later one to spare the agent */
 	unsigned long shortened_values; /* of this crawl, whose labels it had to cut */
 	unsigned long ignored_triggers; /* since the last crawl, that came too soon */
 };

@@ -791,7 +791,8 @@ static const struct bci_metric catalogue[] = {
 		         "Values known and not passed on in this crawl: stale (of devices that are "
 		         "not connected), superseded (installs that a newer one replaces), "
 		         "inconsistent (counts that do not add up), capped (above a limit), agent "
-		         "(the agent could not take them); and shortened (passed on, with a label "
+		         "(the agent could not take them), paced (of devices that come with a "
+		         "later crawl, to spare the agent); and shortened (passed on, with a label "
 		         "that the agent cut).",
 		         "With option stale-values keep none is stale.", NULL },
 	},

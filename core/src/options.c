@@ -178,6 +178,13 @@ static const struct option options[] = {
 		         "(telegraf-balena).", 0 },
 		.type = NUMBER, .min = 0, .max = 86400,
 	},
+	[BCI_OPT_NEW_SERIES] = {
+		.pub = { BCRAWL_KEY_NEW_SERIES, "number", "1000",
+		         "0 to 1000000 series; 0 is no limit, and no pacing",
+		         "New series that collectd is given at most; those of further devices wait "
+		         "for the next crawls (collectd).", 0 },
+		.type = NUMBER, .min = 0, .max = 1e6,
+	},
 	[BCI_OPT_DEADLINE] = {
 		.pub = { "deadline", "number", "0", "0 to 86400 seconds; 0 is the interval",
 		         "A crawl that takes longer is given up.", 0 },

@@ -26,6 +26,7 @@ enum bci_withheld {
 	BCI_WITHHELD_INCONSISTENT, /* counts of several moments that do not add up */
 	BCI_WITHHELD_CAPPED,       /* above a limit of limits.h */
 	BCI_WITHHELD_AGENT,        /* the host says so */
+	BCI_WITHHELD_PACED,        /* the host says so: they come with a later crawl */
 	BCI_WITHHELD_SHORTENED,    /* the host says so: values passed on, but not their labels */
 	BCI_WITHHELD__COUNT
 };

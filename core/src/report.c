@@ -72,6 +72,7 @@ int bci_report_emit(struct bcrawl *c, bool success)
 		[BCI_WITHHELD_INCONSISTENT] = "inconsistent",
 		[BCI_WITHHELD_CAPPED] = "capped",
 		[BCI_WITHHELD_AGENT] = "agent",
+		[BCI_WITHHELD_PACED] = "paced",
 		[BCI_WITHHELD_SHORTENED] = "shortened",
 	};
 	struct bci_record *r = &c->scratch;
@@ -81,6 +82,7 @@ int bci_report_emit(struct bcrawl *c, bool success)
 	if (c->out.sink->size >= sizeof(*c->out.sink) && c->out.sink->host)
 		c->out.sink->host(c->out.user, &host);
 	c->out.withheld[BCI_WITHHELD_AGENT] = host.withheld_values;
+	c->out.withheld[BCI_WITHHELD_PACED] = host.paced_values;
 	c->out.withheld[BCI_WITHHELD_SHORTENED] = host.shortened_values;
 	bci_record_begin(r, &c->out, BCRAWL_SCOPE_CRAWL);
 	crawl_values(c, r, success, &host);

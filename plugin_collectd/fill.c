@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The first fill: how many new series a crawl may bring. */
+#include "fill.h"
+
+/* What any machine takes in within seconds: one family of 20,000 takes 30 s of a processor, six of
+ * 3,300 take 4 s. */
+#define SHARE_FIRST 20000.0
+/* So that it goes on, however slow. */
+#define SHARE_LEAST 100.0
+/* A guess may be wrong by that much from crawl to crawl. */
+#define SHARE_STEP 2.0
+/* A filter of the agent's may drop what is waited for. */
+#define WAITS_MOST 5
+/* The agent has other things to do, and is late with them meanwhile. */
+#define BUSY_PART 0.4
+
+static double within(double x, double least, double most)
+{
+	if (x < least)
+		return least;
+	return x < most ? x : most;
+}
+
+static void set_share(struct fill *f, double share)
+{
+	f->share = within(share, SHARE_LEAST, f->most < SHARE_LEAST ? SHARE_LEAST : f->most);
+}
+
+void fill_init(struct fill *f, double per_second, double interval_s)
+{
+	*f = (struct fill){.most = per_second * interval_s, .busy_s = BUSY_PART * interval_s};
+	set_share(f, SHARE_FIRST);
+}
+
+void fill_begin(struct fill *f)
+{
+	if (f->waiting)
+		set_share(f, f->share / SHARE_STEP);
+	f->waits = f->waiting ? f->waits + 1 : 0;
+	if (f->waits > WAITS_MOST)
+		f->waiting = false;
+	f->left = f->waiting ? 0 : f->share;
+	f->fed = f->held = 0;
+}
+
+bool fill_allows(const struct fill *f)
+{
+	return f->most == 0 || (double)f->fed < f->left;
+}
+
+void fill_feed(struct fill *f, unsigned long series)
+{
+	f->fed += series;
+}
+
+void fill_hold(struct fill *f, unsigned long series)
+{
+	f->held += series;
+}
+
+void fill_end(struct fill *f)
+{
+	f->waiting = f->most > 0 && (f->fed > 0 || f->waiting);
+}
+
+void fill_taken(struct fill *f, double seconds)
+{
+	double could = (double)f->fed * f->busy_s / (seconds > 0 ? seconds : f->busy_s / 1000);
+
+	f->waiting = false;
+	/* Else there was nothing to learn: less than might have come, or it took several crawls. */
+	if (f->held > 0 && f->fed > 0)
+		set_share(f, within(could, f->share / SHARE_STEP, f->share * SHARE_STEP));
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fill.c: what a crawl may bring, as stories of crawls. */
+#include "fill.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* A crawl that finds so many new series; returns how many it brought. */
+static unsigned long crawl(struct fill *f, unsigned long found)
+{
+	fill_begin(f);
+	for (unsigned long i = 0; i < found; i++) {
+		if (fill_allows(f))
+			fill_feed(f, 1);
+		else
+			fill_hold(f, 1);
+	}
+	fill_end(f);
+	return f->fed;
+}
+
+static void no_limit(void **state)
+{
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 0, 60);
+	assert_int_equal(crawl(&f, 1000000), 1000000);
+	assert_false(f.waiting);
+	assert_int_equal(crawl(&f, 1000000), 1000000);
+}
+
+/* What is taken in fast is followed by more, up to what was configured. */
+static void grows(void **state)
+{
+	static const unsigned long brought[] = {20000, 40000, 60000, 60000};
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 1000, 60);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(crawl(&f, 1000000), brought[i]);
+		assert_int_equal(f.held, 1000000 - brought[i]);
+		assert_true(f.waiting);
+		fill_taken(&f, i % 2 ? 0.5 : 0);
+		assert_false(f.waiting);
+	}
+}
+
+/* As many as keep the agent busy for 0.4 of the interval; a guess is not believed at once. */
+static void follows_the_agent(void **state)
+{
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 1000, 60);
+	crawl(&f, 1000000);
+	fill_taken(&f, 30);
+	assert_int_equal(crawl(&f, 1000000), 16000);
+	fill_taken(&f, 48);
+	assert_int_equal(crawl(&f, 1000000), 8000);
+	fill_taken(&f, 1000);
+	assert_int_equal(crawl(&f, 1000000), 4000);
+	fill_taken(&f, 16);
+	assert_int_equal(crawl(&f, 1000000), 6000);
+}
+
+/* Fewer than might have come say nothing of how many could. */
+static void learns_nothing_from_few(void **state)
+{
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 1000, 60);
+	assert_int_equal(crawl(&f, 10), 10);
+	fill_taken(&f, 60);
+	assert_int_equal(crawl(&f, 1000000), 20000);
+}
+
+/* While some wait, none follow. */
+static void waits(void **state)
+{
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 1000, 60);
+	crawl(&f, 1000000);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(crawl(&f, 1000000), 0);
+		assert_true(f.waiting);
+	}
+	fill_taken(&f, 200);
+	assert_int_equal(crawl(&f, 1000000), 20000 / 8);
+	/* Not for ever: what was waited for may have been dropped. */
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(crawl(&f, 1000000), 0);
+	assert_int_not_equal(crawl(&f, 1000000), 0);
+}
+
+/* It goes on, however slow the agent and however small the limit. */
+static void never_ends(void **state)
+{
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 0.1, 10);
+	assert_int_equal(crawl(&f, 1000000), 100);
+	fill_init(&f, 1000, 60);
+	for (int i = 0; i < 20; i++) {
+		crawl(&f, 1000000);
+		fill_taken(&f, 1e6);
+	}
+	assert_int_equal(crawl(&f, 1000000), 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_limit),
+		cmocka_unit_test(grows),
+		cmocka_unit_test(follows_the_agent),
+		cmocka_unit_test(learns_nothing_from_few),
+		cmocka_unit_test(waits),
+		cmocka_unit_test(never_ends),
+	};
+
+	return cmocka_run_group_tests_name("fill", tests, NULL, NULL);
+}
