@@ -56,13 +56,12 @@ def for_ever(data):
 
 
 class Crawled:
-    """What one run left: exit status, series, log, seconds, those of a processor, and the most memory
+    """What one crawl left: exit status, series, log, seconds, those of a processor, and the most memory
     it had."""
 
-    def __init__(self, status, out, log, seconds, cpu_seconds, memory_kb):
-        self.status, self.log, self.seconds = status, log, seconds
+    def __init__(self, status, series, log, seconds, cpu_seconds, memory_kb):
+        self.status, self.series, self.log, self.seconds = status, series, log, seconds
         self.cpu_seconds, self.memory_kb = cpu_seconds, memory_kb
-        self.series = lib.parse_text(out)
 
     def of_crawl(self, name, **labels):
         return self.series["balena_" + name, frozenset({"account": "default", **labels}.items())]
@@ -140,9 +139,9 @@ class FaultTest(unittest.TestCase):
             seconds = time.monotonic() - started
             out.seek(0)
             log.seek(0)
-            out, log = out.read().decode(), log.read().decode()
-        self.assertNotIn(lib.TOKEN, out + log)
-        return Crawled(child.returncode, out, log, seconds, cpu, memory)
+            out, log = out.read(), log.read()
+        lib.check_no_token("telegraf-balena", out, log)
+        return Crawled(child.returncode, lib.parse_text(out.decode()), log.decode(), seconds, cpu, memory)
 
     # What must be shown.
 
@@ -179,10 +178,10 @@ class FaultTest(unittest.TestCase):
         lib.compare(emitted, shown, {name for name, labels in {**shown, **emitted}})
         self.assertEqual(crawled.counts(), counts)
         self.assertEqual(crawled.of_crawl("api_retries_total"), retries)
-        failed = sum(value == 0 for value in lib.values_of(emitted, "balena_fleet_crawl_success").values())
-        self.assertEqual(crawled.series.get(("balena_crawl_fleets_failed", ACCOUNT), 0), failed)
-        success = any(dict(labels)["fleet"] != "none" and value for labels, value in lib.values_of(
-            emitted, "balena_fleet_crawl_success").items())
+        read = [value for labels, value in lib.values_of(emitted, "balena_fleet_crawl_success").items()
+                if dict(labels)["fleet"] != "none"]
+        success = any(read)
+        self.assertEqual(crawled.series.get(("balena_crawl_fleets_failed", ACCOUNT), 0), read.count(0))
         self.assertEqual((crawled.of_crawl("crawl_success"), crawled.status), (success, 0 if success else 1))
         if log:
             self.assertEqual(len(crawled.log.splitlines()), 1, crawled.log)
@@ -644,10 +643,11 @@ class Streaming:
 
     def __init__(self, test, url, *arguments):
         self.errors = tempfile.TemporaryFile(dir=test.directory)
+        test.addCleanup(self.errors.close)
         self.child = subprocess.Popen(test.command(url, "--min-interval", 0, "--deadline", 10, *arguments),
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env={},
                                       preexec_fn=lib.die_with_parent)
-        self.test = test
+        self.test, self.before, self.said = test, collections.Counter(), 0
 
     def __enter__(self):
         return self
@@ -660,6 +660,8 @@ class Streaming:
             self.child.kill()
             self.child.wait()
             self.child.stdout.close()
+            self.errors.seek(0)
+            lib.check_no_token("telegraf-balena", self.errors.read())
 
     def crawl(self, success):
         """The lines of one crawl, to the one of its requests' last result, which is the end of it."""
@@ -672,13 +674,26 @@ class Streaming:
                 break
         shown = re.findall(r"^balena_crawl,account=default success=([01])i", "".join(lines), re.M)
         self.test.assertEqual(shown, [str(success)], self.log())
+        lib.check_no_token("telegraf-balena", "".join(lines).encode())
         return lines
+
+    def crawled(self, success):
+        """The same, whole: the counters by what this crawl added to them, the log by what it said."""
+        started = time.monotonic()
+        pairs = [pair for line in self.crawl(success) for pair in lib.parse_line(line)]
+        series = dict(pairs)
+        self.test.assertEqual(len(series), len(pairs), "there twice")
+        counters = collections.Counter({key: value for key, value in series.items() if key[0].endswith("_total")})
+        series.update({key: value - self.before[key] for key, value in counters.items()})
+        log = self.log()[self.said:]
+        self.before, self.said = counters, self.said + len(log)
+        return Crawled(0 if success else 1, series, log, time.monotonic() - started, cpu_seconds(self.child.pid),
+                       peak_memory(self.child.pid))
 
     def log(self):
         """Without the lines for debugging, which Telegraf does not show either unless asked to."""
         self.errors.seek(0)
         text = self.errors.read().decode()
-        self.test.assertNotIn(lib.TOKEN, text)
         return "".join(line for line in text.splitlines(True) if not line.startswith("D! "))
 
 
@@ -866,23 +881,9 @@ class Tls(FaultTest):
         super().setUpClass()
         if not lib.find("openssl"):
             raise unittest.SkipTest("openssl is not installed")
-        cls.good = cls.certificate("good")
-        cls.expired = cls.certificate("expired", days=-1)
-        cls.wrong_name = cls.certificate("name", name="DNS:api.example.test")
-
-    @classmethod
-    def certificate(cls, what, days=30, name="IP:127.0.0.1"):
-        """(certificate, key): self-signed, trusted by whoever is given it as CA file."""
-        key, request, made = (cls.directory / (what + end) for end in (".key", ".csr", ".pem"))
-        extensions = cls.directory / (what + ".ext")
-        extensions.write_text("subjectAltName=%s\n" % name)
-
-        def openssl(*words):
-            subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
-        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
-                "/CN=balenacrawl test", "-keyout", key, "-out", request)
-        openssl("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-extfile", extensions, "-out", made)
-        return str(made), str(key)
+        cls.good = lib.make_certificate(cls.directory, "good")
+        cls.expired = lib.make_certificate(cls.directory, "expired", days=-1)
+        cls.wrong_name = lib.make_certificate(cls.directory, "name", name="DNS:api.example.test")
 
     def check_refused(self, server, says, *arguments, env=None, result="network"):
         self.check(self.crawl(server.url, *arguments, env=env), {}, {result: 3}, retries=2, log=says,

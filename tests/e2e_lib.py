@@ -4,7 +4,7 @@ ours on loopback, and what they must show, computed from the fake's own truth by
 the metric catalogue, not by the code under test.
 
 Environment (tests/run.sh sets all but the last, which is Meson's):
-  BALENACRAWL_MUST              words of collectd, prometheus, telegraf: missing is a failure
+  BALENACRAWL_MUST              words of collectd, h2, prometheus, telegraf: missing is a failure
   BALENACRAWL_TELEGRAF          the Telegraf to use, else the one in PATH
   BALENACRAWL_TELEGRAF_MISSING  why there is none
   BALENACRAWL_KEEP              a directory for all that the agents said, for lint_secrets.py
@@ -14,6 +14,7 @@ import collections
 import ctypes
 import datetime
 import fcntl
+import importlib.util
 import json
 import math
 import os
@@ -58,11 +59,13 @@ def telegraf_path():
 
 
 def missing(what):
-    """Why there is no collectd, prometheus or telegraf to test with; None if there is."""
+    """Why there is no collectd, h2, prometheus or telegraf to test with; None if there is."""
     if what == "telegraf":
         if not telegraf_path():
             return os.environ.get("BALENACRAWL_TELEGRAF_MISSING") or "telegraf is not installed"
         return None
+    if what == "h2":
+        return None if importlib.util.find_spec("h2") else "python3-h2 is not installed"
     if what == "collectd":
         if not find("collectd"):
             return "collectd is not installed"
@@ -151,6 +154,20 @@ def wait_for(what, condition, alive=(), seconds=DEADLINE_S):
         time.sleep(0.1)
 
 
+def make_certificate(directory, what, days=30, name="IP:127.0.0.1"):
+    """(certificate, key) as paths: self-signed, trusted by whoever is given it as CA file."""
+    key, request, made = (pathlib.Path(directory) / (what + end) for end in (".key", ".csr", ".pem"))
+    extensions = pathlib.Path(directory) / (what + ".ext")
+    extensions.write_text("subjectAltName=%s\n" % name)
+
+    def openssl(*words):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+            "/CN=balenacrawl test", "-keyout", key, "-out", request)
+    openssl("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-extfile", extensions, "-out", made)
+    return str(made), str(key)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -226,16 +243,26 @@ class BlackHole:
 
 # ---- secrets ---------------------------------------------------------------------------------
 
-def check_no_token(name, data):
+def check_no_token(name, *said, token=TOKEN):
     """Nothing that a program of ours says, or is started with, may hold the token. With
-    BALENACRAWL_KEEP all of it is kept there for lint_secrets.py."""
+    BALENACRAWL_KEEP all of it is kept there, as SUITE.NAME.PID, for lint_secrets.py."""
     keep = os.environ.get("BALENACRAWL_KEEP")
-    if keep:
-        with open(os.path.join(keep, "%s-%d.log" % (name, os.getpid())), "ab") as file:
-            file.write(data)
-    for line in data.splitlines():
-        if TOKEN.encode() in line:
-            raise AssertionError("%s shows the token: %r" % (name, line[:300]))
+    for data in said:
+        if keep:
+            suite = pathlib.Path(sys.argv[0]).stem
+            with open(os.path.join(keep, "%s.%s.%d" % (suite, name, os.getpid())), "ab") as file:
+                file.write(data)
+        for line in data.splitlines():
+            if token.encode() in line:
+                raise AssertionError("%s shows the token: %r" % (name, line[:300]))
+
+
+def run(*command, env=None, timeout=120):
+    """A run of a program of ours, in nothing but this environment, that says no token."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, timeout=timeout, env=env or {},
+                          check=False)
+    check_no_token(pathlib.Path(command[0]).name, done.stdout, done.stderr)
+    return done
 
 
 # ---- processes -------------------------------------------------------------------------------
@@ -612,6 +639,20 @@ def scrape(url):
         return parse_text(http_get(url).decode("utf-8"))
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return {}
+
+
+SPLIT = {sign: re.compile(r"(?<!\\)" + sign) for sign in " ,="}
+UNESCAPE = re.compile(r"\\([,= ])")
+
+
+def parse_line(line):
+    """The series of one line of line protocol, as the rules of the format have it."""
+    head, fields, _ = SPLIT[" "].split(line)
+    measurement, *tags = SPLIT[","].split(head)
+    labels = frozenset(tuple(UNESCAPE.sub(r"\1", part) for part in SPLIT["="].split(tag)) for tag in tags)
+    for field in SPLIT[","].split(fields):
+        name, _, value = field.partition("=")
+        yield (measurement + "_" + name, labels), float(value.rstrip("i"))
 
 
 def values_of(series, name):

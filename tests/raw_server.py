@@ -8,6 +8,7 @@ A script is a row of steps:
   KEEP, RESET       as the last step: the connection stays for another request, or ends with a RST
   HANG              as the last step: nothing more until the client goes
 Behind the last step the connection is closed. What no script is for goes to `upstream`, a URL."""
+import contextlib
 import http.client
 import socket
 import socketserver
@@ -21,6 +22,14 @@ import zlib
 KEEP, RESET, HANG = "keep", "reset", "hang"
 
 
+def tls_context(certificate, key, protocols=()):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    return context
+
+
 class RawServer(socketserver.ThreadingTCPServer):
     """`tls`: (certificate, key) or an SSLContext. `reads`: what a request ends with; b"": with its
     first bytes. `kept`, `says`: whether connections stay after an answer of `upstream`, and what header
@@ -28,17 +37,14 @@ class RawServer(socketserver.ThreadingTCPServer):
     daemon_threads, block_on_close, allow_reuse_address = True, False, True
     request_queue_size = 128
 
-    def __init__(self, upstream=None, tls=None, reads=b"\r\n\r\n", kept=True, says=()):
+    def __init__(self, upstream=None, tls=None, reads=b"\r\n\r\n", kept=True, says=(), port=0, handler=None):
         self.upstream, self.reads = upstream and urllib.parse.urlsplit(upstream).netloc, reads
         self.kept, self.says = kept, says
         self.scripts, self.seen, self.times = [], [], []  # seen: (number of the connection, bytes)
         self.connections = 0
         self.lock, self.stopping = threading.Lock(), threading.Event()
-        self.tls = tls
-        if isinstance(tls, tuple):
-            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.tls.load_cert_chain(*tls)
-        super().__init__(("127.0.0.1", 0), Handler)
+        self.tls = tls_context(*tls) if isinstance(tls, tuple) else tls
+        super().__init__(("127.0.0.1", port), handler or Handler)
         self.port = self.server_address[1]
         self.url = "%s://127.0.0.1:%d" % ("https" if tls else "http", self.port)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -47,6 +53,12 @@ class RawServer(socketserver.ThreadingTCPServer):
         """What is answered to a request with `match` in its first line, `times` times."""
         self.scripts.append({"match": match.encode(), "steps": steps, "left": times, "skip": after})
         return self
+
+    def connected(self):
+        """The number of a new connection."""
+        with self.lock:
+            self.connections += 1
+            return self.connections
 
     def take(self, line):
         with self.lock:
@@ -71,20 +83,23 @@ class RawServer(socketserver.ThreadingTCPServer):
 
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
-        server, sock, data, relay = self.server, self.request, b"", None
-        with server.lock:
-            server.connections += 1
-            number = server.connections
+        server, sock = self.server, self.request
+        number = server.connected()
         sock.settimeout(30)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if server.tls:
             self.request = sock = server.tls.wrap_socket(sock, server_side=True)
+        # A wrapped socket is not the one that socketserver closes.
+        with sock, contextlib.closing(http.client.HTTPConnection(server.upstream or "", timeout=30)) as relay:
+            self.serve(number, relay)
+
+    def serve(self, number, relay):
+        server = self.server
         while data := self.read():
             server.seen.append((number, data))
             server.times.append(time.monotonic())
             steps = server.take(data.split(b"\r\n")[0])
             if steps is None:
-                relay = relay or http.client.HTTPConnection(server.upstream or "", timeout=30)
                 steps = self.relayed(relay, data) if server.upstream else (b"HTTP/1.1 404 Not Found\r\n\r\n",)
             if not all(self.play(step) for step in steps) or not steps or steps[-1] != KEEP:
                 return

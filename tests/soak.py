@@ -166,20 +166,6 @@ class Chaos:
 
 # ---- the agent -------------------------------------------------------------------------------
 
-SPLIT = {sign: re.compile(r"(?<!\\)" + sign) for sign in " ,="}
-UNESCAPE = re.compile(r"\\([,= ])")
-
-
-def parse(line):
-    """The series of one line of line protocol, as the rules of the format have it."""
-    head, fields, _ = SPLIT[" "].split(line)
-    measurement, *tags = SPLIT[","].split(head)
-    labels = frozenset(tuple(UNESCAPE.sub(r"\1", part) for part in SPLIT["="].split(tag)) for tag in tags)
-    for field in SPLIT[","].split(fields):
-        name, _, value = field.partition("=")
-        yield (measurement + "_" + name, labels), float(value.rstrip("i"))
-
-
 class Agent:
     def __init__(self, url, token_file, log_path):
         self.log_path, self.buffer, self.end = log_path, b"", None
@@ -253,7 +239,7 @@ def judge(lines, worlds, must_succeed, reason):
     """What is wrong with one crawl's lines. `reason`: what the agent said last."""
     wrong, seen = [], {}
     for line in lines:
-        for key, value in parse(line):
+        for key, value in lib.parse_line(line):
             if key in seen:
                 wrong.append("there twice: " + lib.describe(key))
             seen[key] = value
