@@ -8,23 +8,25 @@ import pathlib
 import select
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 import unittest
 import urllib.parse
 
+import e2e_faults as faults
 import e2e_lib as lib
 
 
 class Relay(http.server.ThreadingHTTPServer):
     """A server of a few lines that stands between: a proxy (absolute targets, CONNECT), or, with a
-    prefix, a gateway that serves the API below a path."""
+    prefix, a gateway that serves the API below a path. `refusals`: statuses for what comes first."""
 
-    def __init__(self, upstream, prefix=None):
+    def __init__(self, upstream, prefix=None, refusals=()):
         self.upstream = urllib.parse.urlsplit(upstream)
         self.prefix = prefix
+        self.refusals = list(refusals)
         self.seen = []  # what was asked of it: method and target
+        self.heads = []  # the same, whole
         super().__init__(("127.0.0.1", 0), RelayHandler)
         self.thread = threading.Thread(target=self.serve_forever, daemon=True)
         self.thread.start()
@@ -45,8 +47,22 @@ class RelayHandler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def refused(self):
+        """Notes what was asked, and says no to it if that is what is to be done."""
+        self.server.seen.append((self.command, self.path))
+        self.server.heads.append("%s\r\n%s" % (self.requestline, self.headers))
+        if not self.server.refusals:
+            return False
+        self.send_response(self.server.refusals.pop(0))
+        for scheme in ('Basic realm="x"', "Negotiate", "NTLM"):
+            self.send_header("Proxy-Authenticate", scheme)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return True
+
     def do_GET(self):
-        self.server.seen.append(("GET", self.path))
+        if self.refused():
+            return
         target = self.path
         if self.server.prefix is None:
             target = target.removeprefix("http://" + self.server.upstream.netloc)
@@ -70,7 +86,8 @@ class RelayHandler(http.server.BaseHTTPRequestHandler):
         upstream.close()
 
     def do_CONNECT(self):
-        self.server.seen.append(("CONNECT", self.path))
+        if self.refused():
+            return
         host, port = self.path.rsplit(":", 1)
         with socket.create_connection((host, int(port)), timeout=30) as upstream:
             self.send_response(200)
@@ -103,10 +120,8 @@ class NetworkTest(lib.AgentTest):
 
     def once(self, url, *arguments, env=None):
         """(exit status, the series, what went to stderr) of one crawl."""
-        run = subprocess.run([lib.execd_path(), "--once", "--format", "prometheus", "--api-url", url,
-                              "--token-file", self.token_file, "--start-jitter", "0", *arguments],
-                             capture_output=True, timeout=120, env=env or {}, check=False)
-        self.assertNotIn(lib.TOKEN, run.stderr.decode())
+        run = lib.run(lib.execd_path(), "--once", "--format", "prometheus", "--api-url", url, "--token-file",
+                      self.token_file, "--start-jitter", "0", *arguments, env=env)
         return run.returncode, lib.parse_text(run.stdout.decode()), run.stderr.decode()
 
     def check_whole(self, result, devices=61):
@@ -179,17 +194,51 @@ class Proxies(NetworkTest):
         self.assertEqual(list(lib.values_of(series, "balena_crawl_success").values()), [0])
 
 
+class ProxiesThatRefuse(faults.FaultTest):
+    """What the proxy says is no word of the API's, and over when it changes its mind."""
+
+    def check_refused(self, server, relay, counts, says, *arguments, **more):
+        """One crawl is refused, the next one is right."""
+        self.addCleanup(relay.close)
+        with faults.Streaming(self, server.url, "--proxy", "http://127.0.0.1:%d" % relay.port, *arguments) as stream:
+            self.check(stream.crawled(success=0), {}, counts, log=says, **more)
+            self.assertEqual((server.connections, relay.refusals), (0, []))
+            heads = list(relay.heads)
+            self.check(stream.crawled(success=1), self.all_of_it(), faults.WHOLE, log="I! all is well again")
+        return heads
+
+    def test_407_to_a_plain_get(self):
+        server = self.server()
+        heads = self.check_refused(server, Relay(server.url, refusals=[407]), {"client_error": 1},
+                                   "/v7/device: HTTP 407", *PLAIN)
+        self.assertEqual(len(heads), 1)
+        self.assertNotIn("Proxy-Authorization", heads[0])
+
+    def test_connect_refused(self):
+        if not lib.find("openssl"):
+            raise unittest.SkipTest("openssl is not installed")
+        good = lib.make_certificate(self.directory, "good")
+        for status in (407, 403, 502):
+            with self.subTest(status=status):
+                server = self.server(tls=good)
+                heads = self.check_refused(server, Relay(server.url, refusals=[status] * 3), {"network": 3},
+                                           "response %d" % status, "--ca-file", good[0], retries=2,
+                                           seconds=(0, faults.RETRIES_S + faults.BUSY_S))
+                # All that the proxy is told is where to: not a word more, the token least of all.
+                self.assertEqual(len(heads), 3)
+                for head in heads:
+                    self.assertRegex(head, r"\ACONNECT 127\.0\.0\.1:%d HTTP/1\.1\r\nHost: 127\.0\.0\.1:%d\n"
+                                     r"User-Agent: [^\n]*\nProxy-Connection: Keep-Alive\n\n\Z" % (
+                                         server.port, server.port))
+
+
 class Tls(NetworkTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         if not lib.find("openssl"):
             raise unittest.SkipTest("openssl is not installed")
-        cls.certificate, cls.key = cls.directory / "cert.pem", cls.directory / "key.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                        "-nodes", "-days", "30", "-subj", "/CN=openbalena test", "-keyout", cls.key, "-out",
-                        cls.certificate, "-addext", "subjectAltName=IP:127.0.0.1"],
-                       check=True, capture_output=True, timeout=60)
+        cls.certificate, cls.key = lib.make_certificate(cls.directory, "own")
 
     def tls_api(self):
         return self.api("--tls", self.certificate, self.key)
