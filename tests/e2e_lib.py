@@ -112,7 +112,9 @@ def main(*needs):
     """Runs the calling module's tests. Exit status 77, Meson's skip, if nothing of it can run."""
     if needs and all(missing(what) for what in needs) and not (
             set(needs) & set(os.environ.get("BALENACRAWL_MUST", "").split())):
-        print("; ".join(missing(what) for what in needs))
+        reasons = "; ".join(missing(what) for what in needs)
+        print(reasons)
+        keep("skipped", reasons.encode())
         sys.exit(77)
     # A test that is ended from outside takes its agents with it.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -120,7 +122,10 @@ def main(*needs):
     if not result.wasSuccessful():
         sys.exit(1)
     # What ran nothing has shown nothing: Meson's skip.
-    sys.exit(77 if result.testsRun == len(result.skipped) else 0)
+    if result.testsRun == len(result.skipped):
+        keep("skipped", "\n".join(reason for _, reason in result.skipped).encode())
+        sys.exit(77)
+    sys.exit(0)
 
 
 # ---- waiting and HTTP ------------------------------------------------------------------------
@@ -243,15 +248,19 @@ class BlackHole:
 
 # ---- secrets ---------------------------------------------------------------------------------
 
+def keep(name, data):
+    """For lint_secrets.py: in BALENACRAWL_KEEP, as SUITE.NAME.PID."""
+    directory = os.environ.get("BALENACRAWL_KEEP")
+    if directory:
+        suite = pathlib.Path(sys.argv[0]).stem
+        with open(os.path.join(directory, "%s.%s.%d" % (suite, name, os.getpid())), "ab") as file:
+            file.write(data)
+
+
 def check_no_token(name, *said, token=TOKEN):
-    """Nothing that a program of ours says, or is started with, may hold the token. With
-    BALENACRAWL_KEEP all of it is kept there, as SUITE.NAME.PID, for lint_secrets.py."""
-    keep = os.environ.get("BALENACRAWL_KEEP")
+    """Nothing that a program of ours says, or is started with, may hold the token. All of it is kept."""
     for data in said:
-        if keep:
-            suite = pathlib.Path(sys.argv[0]).stem
-            with open(os.path.join(keep, "%s.%s.%d" % (suite, name, os.getpid())), "ab") as file:
-                file.write(data)
+        keep(name, data)
         for line in data.splitlines():
             if token.encode() in line:
                 raise AssertionError("%s shows the token: %r" % (name, line[:300]))

@@ -27,8 +27,7 @@ def command(api, *arguments):
 
 def once_with_log(api, *arguments):
     """(the Prometheus text of one crawl, what went to stderr)."""
-    run = subprocess.run(command(api, "--once", "--format", "prometheus", *arguments), capture_output=True,
-                         timeout=120, env={}, check=False)
+    run = lib.run(*command(api, "--once", "--format", "prometheus", *arguments))
     if run.returncode != 0:
         raise AssertionError("exit status %d: %s" % (run.returncode, run.stderr.decode()))
     return run.stdout.decode(), run.stderr.decode()
@@ -604,9 +603,11 @@ class Streaming(OnceTest):
         rows, truth = api.devices(), api.truth()
         gone, kept = truth["fleets"][1], truth["fleets"][0]
         lost = next(row for row in rows if row["fleet"] == kept["slug"])
-        process = subprocess.Popen(command(api, "--min-interval", "0"), env={},
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                   preexec_fn=lib.die_with_parent)
+        log_path = api.directory / "log"
+        with open(log_path, "wb") as log:
+            process = subprocess.Popen(command(api, "--min-interval", "0"), env={},
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                       preexec_fn=lib.die_with_parent)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stdin.close)
         self.addCleanup(process.wait)
@@ -637,6 +638,7 @@ class Streaming(OnceTest):
         self.assertEqual(set(re.findall(",device_uuid=([0-9a-f]+)", second)), left)
         process.stdin.close()
         self.assertEqual(process.wait(lib.DEADLINE_S), 0)
+        lib.check_no_token("telegraf-balena", first.encode(), second.encode(), log_path.read_bytes())
 
 
 if __name__ == "__main__":

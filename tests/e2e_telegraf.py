@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """A real Telegraf with telegraf-balena in inputs.execd against the fake API, scraped over HTTP."""
 import re
-import subprocess
 
 import e2e_lib as lib
 
@@ -111,8 +110,7 @@ class OneShot(TelegrafTest):
         api = self.api()
         agent = self.telegraf(api)
         agent.stop()
-        run = subprocess.run([lib.telegraf_path(), "--config", agent.conf, "--test"],
-                             capture_output=True, timeout=60, check=False)
+        run = lib.run(lib.telegraf_path(), "--config", agent.conf, "--test", env=dict(lib.os.environ))
         self.assertEqual(run.returncode, 0, run.stderr.decode())
         lines = [line for line in run.stdout.decode().splitlines() if "balena_device," in line]
         uuids = {uuid for line in lines for uuid in re.findall(r"device_uuid=([0-9a-f]+)", line)}
