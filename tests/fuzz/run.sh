@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # tests/fuzz/run.sh SECONDS [TARGET...]: builds the fuzz targets (build-fuzz/, with clang) and runs
-# each for so many seconds on a copy of its corpus. Says what each did; the last line is
+# each for so many seconds on a copy of its corpus, which it must have. Says what each did; the last line is
 # "N passed, N failed". What a target finds stays in build-fuzz/findings/, to be mended and then
 # added to the corpus.
 set -euo pipefail
@@ -69,6 +69,11 @@ coverage() {
 run() {
 	local name=$1 status=0 options=()
 	local findings=$build/findings/$name-
+	if ! compgen -G "$here/corpus/$name/*" >/dev/null; then
+		failed=$((failed + 1))
+		printf 'FAIL: %s has no corpus: tests/fuzz/corpus/%s/ is empty\n' "$name" "$name"
+		return
+	fi
 	mkdir -p "$build/findings" "$work/corpus" "$work/tmp"
 	if [ -e "$here/dict/$name.dict" ]; then options+=(-dict="$here/dict/$name.dict"); fi
 	ASAN_OPTIONS=detect_leaks=1 TMPDIR=$work/tmp "$build/tests/fuzz/fuzz_$name" \
@@ -90,9 +95,14 @@ run() {
 	grep -avE '^#[0-9]+' "$work/log" | tail -n 40 | sed 's/^/    /' || true
 }
 
+# All that were built, whether there is a corpus for them or not.
 targets=("$@")
 if [ "$#" -eq 0 ]; then
-	for dir in "$here"/corpus/*/; do targets+=("$(basename "$dir")"); done
+	mapfile -t targets < <(ninja -C "$build" -t targets all | sed -n 's|^tests/fuzz/fuzz_\([a-z0-9_]*\): .*|\1|p')
+fi
+if [ "${#targets[@]}" -eq 0 ]; then
+	echo "FAIL: no fuzz target was built"
+	failed=1
 fi
 for target in "${targets[@]}"; do run "$target"; done
 finish
