@@ -79,8 +79,13 @@ class Api(fake_api.FakeApi):
     """Makes one change of the world while a chosen request of a crawl comes in."""
     countdown, change_world = 0, None
 
+    def __init__(self, *arguments, **more):
+        self.asked = []  # in this crawl
+        super().__init__(*arguments, **more)
+
     def record(self, entry):
         super().record(entry)
+        self.asked.append(entry)
         with self.lock:
             self.countdown -= 1
             change, due = self.change_world, self.countdown == 0
@@ -111,6 +116,14 @@ class Chaos:
                 **lib.expected_fleets(rows, truth)})
             self.cached = version, {key: lib.as_shown(key[0], value) for key, value in series.items()}
         return self.cached[1]
+
+    def dropped(self):
+        """The values of the world that no metric shows, by what counts them."""
+        rows = lib.chosen(self.world.device_dicts(0, 1 << 30), self.world.truth(), lambda fleet: True, True)[0]
+        fields = set(lib.ONE_FIELD.values()) & set(lib.RANGES) - {"provisioning_progress"}
+        counts = {**lib.rejections(rows, fields), "unknown_word": 0, "too_long": 0}
+        return {**{of_crawl("api_rejected_values_total", reason=reason): counts[reason] for reason in REJECTED},
+                of_crawl("crawl_withheld_values", reason="stale"): lib.stale_values(rows, lib.STANDARD)}
 
     def some_device(self):
         return self.rng.choice([id_ for fleet, ids in self.world.ids_of.items() for id_ in ids])
@@ -238,8 +251,115 @@ class Agent:
 
 # ---- the judge -------------------------------------------------------------------------------
 
-def judge(lines, worlds, must_succeed, reason):
-    """What is wrong with one crawl's lines. `reason`: what the agent said last."""
+RESULTS = ("ok", "auth", "throttled", "client_error", "server_error", "timeout", "network", "garbage")
+WITHHELD = ("stale", "superseded", "inconsistent", "capped", "agent", "shortened")
+TOLD = RESULTS[1:5]  # those that the server decides by the status
+REJECTED = ("type", "range", "unknown_word", "too_long")
+VERSION = re.search(r"^\s*version: '([^']+)'", (lib.ROOT / "meson.build").read_text(), re.M)[1]
+
+
+def of_crawl(name, **labels):
+    return "balena_" + name, frozenset({"account": "default", **labels}.items())
+
+
+# What a crawl says of itself, once there was a success.
+ALWAYS = {of_crawl(name) for name in (
+    "crawl_success", "crawl_duration_seconds", "crawl_interval_seconds", "crawl_unmatched_patterns",
+    "crawl_detail_reduced", "crawl_devices", "crawl_fleets", "crawl_fleets_failed", "crawl_shard_index",
+    "crawl_shards", "crawl_ignored_triggers", "crawl_token_valid", "crawl_api_version",
+    "crawl_last_success_timestamp_seconds", "shard_moves_total", "shard_membership_errors_total",
+    "api_retries_total", "api_received_bytes_total", "api_throttled_seconds_total")} | {
+        of_crawl("crawl_info", version=VERSION)} | {
+            of_crawl("api_requests_total", result=result) for result in RESULTS} | {
+                of_crawl("crawl_withheld_values", reason=reason) for reason in WITHHELD} | {
+                    of_crawl("api_rejected_values_total", reason=reason) for reason in REJECTED}
+OF_THE_LIST = {of_crawl(name) for name in (
+    "crawl_fleets", "crawl_fleets_failed", "crawl_devices", "crawl_token_valid", "crawl_unmatched_patterns",
+    "crawl_detail_reduced")}
+CONSTANT = {of_crawl("crawl_interval_seconds"): INTERVAL_S, of_crawl("crawl_unmatched_patterns"): 0, of_crawl("crawl_detail_reduced"): 0,
+            of_crawl("crawl_shard_index"): 0, of_crawl("crawl_shards"): 1, of_crawl("crawl_ignored_triggers"): 0,
+            of_crawl("crawl_api_version"): 7, of_crawl("crawl_info", version=VERSION): 1,
+            of_crawl("shard_moves_total"): 0, of_crawl("shard_membership_errors_total"): 0,
+            **{of_crawl("crawl_withheld_values", reason=reason): 0 for reason in WITHHELD[1:]}}
+DROPPED = {of_crawl("crawl_withheld_values", reason="stale"), *(
+    of_crawl("api_rejected_values_total", reason=reason) for reason in REJECTED)}
+
+
+def result_of(entry):
+    """What a request must have been counted as, by the server's log; None: by what became of the body."""
+    status, probe = entry["status"], "$top=0" in entry["target"]
+    if status in (401, 403):
+        return "auth"
+    if status == 429:
+        return "throttled"
+    if status == 408 or (status >= 500 and not probe):
+        return "server_error"
+    return "client_error" if status >= 300 else None
+
+
+class Itself:
+    """What a crawl says of itself, against the server's log and the crawl before."""
+
+    def __init__(self):
+        self.before, self.ended = collections.Counter(), 0
+
+    def judge(self, seen, read, asked):
+        """What is wrong. `read`: {fleet: whether it says that it was read}; `asked`: see Asked."""
+        def value(name, **labels):
+            return seen.get(of_crawl(name, **labels), math.nan)
+
+        def added(name, **labels):
+            return value(name, **labels) - self.before[of_crawl(name, **labels)]
+
+        counts = {result: added("api_requests_total", result=result) for result in RESULTS}
+        told = collections.Counter(map(result_of, asked.log))
+        named = [good for fleet, good in read.items() if fleet != "none"]
+        fleets = [value("crawl_success"), value("crawl_fleets"), value("crawl_fleets_failed")]
+        dropped = {key: seen.get(key, math.nan) - self.before[key] for key in DROPPED}
+        last, took, body = value("crawl_last_success_timestamp_seconds"), value("crawl_duration_seconds"), sum(
+            entry["bytes"] for entry in asked.log)
+        received = added("api_received_bytes_total")
+        # libcurl itself asks again where nothing came but a reset, and at the deadline what was said is not heard.
+        slack = len(asked.log) if any("reset" in fault or "hang" in fault for fault in asked.faults) else 0
+        # Without the list, nothing is said about what is in it.
+        there = ALWAYS - (OF_THE_LIST if of_crawl("crawl_fleets") not in seen else set())
+        there |= {of_crawl("crawl_token_valid")} if asked.refused else set()
+        if of_crawl("crawl_fleets") not in there:
+            fleets[1:] = 0, 0
+        checks = (
+            (set(seen) == there, "not the metrics there are: %s" % sorted(map(lib.describe, set(seen) ^ there))),
+            (all(seen.get(key, usual) == usual for key, usual in CONSTANT.items()), "not as always: %s" % [
+                lib.describe(key) for key, usual in CONSTANT.items() if seen.get(key, usual) != usual]),
+            (all(seen[key] >= self.before[key] for key in seen if key[0].endswith("_total")), "a counter falls"),
+            (fleets == [any(named), len(named), named.count(0)], "success, fleets, failed: %s of %s" % (fleets, named)),
+            (seen.get(of_crawl("crawl_token_valid"), 1) == (not asked.refused), "token_valid %s" % value("crawl_token_valid")),
+            (self.ended < last <= time.time() if fleets[0] else last == self.ended,
+             "last success at %s, before at %s" % (last, self.ended)),
+            (0 <= took <= min(asked.seconds, INTERVAL_S + DEADLINE_SLACK_S), "took %s of %s s" % (took, asked.seconds)),
+            (all(0 <= told[result] - counts[result] <= slack for result in TOLD) and
+             0 <= len(asked.log) - sum(counts.values()) <= slack,
+             "requests %s, the server's log says %s" % (counts, dict(told))),
+            (asked.faults or not counts["timeout"] + counts["network"] + counts["garbage"],
+             "%s, though no fault was asked for" % counts),
+            (0 <= added("api_retries_total") <= sum(counts.values()) - counts["ok"],
+             "%s retries of %s" % (added("api_retries_total"), counts)),
+            (added("api_throttled_seconds_total") == counts["throttled"], "seconds of Retry-After: 1"),
+            (body * (not asked.faults) <= received <= body + 2000 * len(asked.log),
+             "received %s bytes, the bodies have %d" % (received, body)),
+            (not (read and all(read.values())) or dropped in asked.dropped,
+             "dropped %s, should be one of %s" % (dropped, asked.dropped)))
+        self.before.update({key: seen[key] - self.before[key] for key in seen if key[0].endswith("_total")})
+        self.ended = last
+        return [what for good, what in checks if not good]
+
+
+# What was asked for in a crawl, and what came: the server's log, the faults, whether the token was refused, what
+# values each world has that are not shown, and how long it took in all.
+Asked = collections.namedtuple("Asked", "log faults refused dropped seconds")
+
+
+def judge(lines, worlds, must_succeed, reason, itself, asked):
+    """What is wrong with one crawl's lines. `reason`: what the agent said last; `itself`: an Itself."""
     wrong, seen = [], {}
     for line in lines:
         for key, value in lib.parse_line(line):
@@ -248,7 +368,12 @@ def judge(lines, worlds, must_succeed, reason):
             seen[key] = value
     ours = {key: value for key, value in seen.items() if key[0].startswith(("balena_device", "balena_fleet"))}
     success = next(value for key, value in seen.items() if key[0] == "balena_crawl_success")
-    duration = next(value for key, value in seen.items() if key[0] == "balena_crawl_duration_seconds")
+    wrong += itself.judge({key: value for key, value in seen.items() if key not in ours}, {
+        dict(labels)["fleet"]: value for labels, value in lib.values_of(ours, "balena_fleet_crawl_success").items()},
+                          asked)
+    devices = len({dict(labels)["device_uuid"] for name, labels in ours if name == "balena_device_info"})
+    if seen.get(of_crawl("crawl_devices"), 0) != devices:
+        wrong.append("%s devices, %d are shown" % (seen.get(of_crawl("crawl_devices")), devices))
     # A fleet that was not read says so and has no sums: what it lacks is not held against it.
     unread = {dict(labels)["fleet"] for (name, labels), value in ours.items()
               if name == "balena_fleet_crawl_success" and value == 0}
@@ -264,8 +389,6 @@ def judge(lines, worlds, must_succeed, reason):
                   if dict(key[1])["fleet"] not in unread]
     if must_succeed and not whole:
         wrong.append("failed without a fault: " + reason)
-    if duration > INTERVAL_S + DEADLINE_SLACK_S:
-        wrong.append("took %.1f s" % duration)
     return wrong, whole
 
 
@@ -295,6 +418,7 @@ class Soak:
         self.agent = Agent(self.chaos.api.url, self.token_file, directory / "log")
         self.samples = {name: [] for name in MOST}
         self.after_refusal = False
+        self.itself = Itself()
 
     def verdict(self, what, wrong):
         if not wrong:
@@ -305,7 +429,7 @@ class Soak:
             print("FAIL: %s\n      %s" % (what, "\n      ".join(wrong[:8])), flush=True)
 
     def disturb(self, last):
-        """Prepares the next crawl. Returns (worlds it may show, whether it must succeed)."""
+        """Prepares the next crawl. Returns (worlds it may show, its faults, whether the token is refused)."""
         chaos, rng = self.chaos, self.chaos.rng
         refused, calm = False, last or self.after_refusal
         for _ in range(rng.randrange(3)):
@@ -327,12 +451,14 @@ class Soak:
             chaos.api.countdown = rng.randrange(1, 9)
         # Two refusals in a row would slow the crawls down, as they should.
         self.after_refusal = refused or any(fault.get("status") == 403 for fault in wanted)
-        return worlds, not wanted and not refused
+        return worlds, wanted, refused
 
     def one(self, n):
         last = n == self.crawls - 1
-        worlds, must_succeed = self.disturb(last)
+        worlds, wanted, refused = self.disturb(last)
+        self.chaos.api.asked, began, dropped = [], time.monotonic(), [self.chaos.dropped()]
         lines = self.agent.crawl()
+        took = time.monotonic() - began
         self.chaos.api.change_world = None
         what = "crawl %d, faults %s" % (n, [
             {key: value for key, value in fault.items() if key not in ("left", "skip")}
@@ -340,21 +466,41 @@ class Soak:
         if lines is None:
             self.verdict(what, ["not over in time"])
             return False
-        wrong, whole = judge(lines, worlds + [self.chaos.state()], must_succeed or last,
-                               self.agent.said_last())
+        dropped.append(self.chaos.dropped())
+        wrong, whole = judge(
+            lines, worlds + [self.chaos.state()], not wanted and not refused, self.agent.said_last(), self.itself,
+            Asked(self.chaos.api.asked, wanted, refused, dropped, took))
         self.whole += whole
         self.verdict(what, wrong)
         for name, value in self.agent.resources().items():
             self.samples[name].append(value)
         return True
 
+    def judge_first(self, lines, itself):
+        return judge(lines, [self.chaos.state()], True, self.agent.said_last(), itself, Asked(
+            self.chaos.api.asked, [], False, [self.chaos.dropped()], time.monotonic() - self.began))[0]
+
     def check_judge(self, lines):
-        """A value that is wrong, one that is missing and one that is there twice must be found."""
-        at = next(i for i, line in enumerate(lines) if line.startswith("balena_device") and "vpn_connected=" in line)
-        other = re.sub("vpn_connected=([01])", lambda hit: "vpn_connected=%d" % (1 - int(hit[1])), lines[at])
-        return [what for what, changed in (
-            ("sees no wrong value", [other]), ("misses nothing", []), ("takes a value twice", [lines[at]] * 2))
-            if not judge(lines[:at] + changed + lines[at + 1:], [self.chaos.state()], True, "")[0]]
+        """A value that is wrong, one that is missing and one that is there twice must be found, of devices
+        and of each thing that a crawl says of itself; and one that nobody knows."""
+        found = []
+        of_device = next(line for line in lines if line.startswith("balena_device") and "vpn_connected=" in line)
+        for number, line in enumerate(lines):
+            head, fields, time_ = lib.SPLIT[" "].split(line)
+            if not line.startswith(("balena_crawl", "balena_api", "balena_shard")) and line != of_device:
+                continue
+            for field in fields.split(","):
+                name, _, value = field.partition("=")
+                other = "%s=%r" % (name, float(value.rstrip("i")) + 1e9)
+                rest = [part for part in fields.split(",") if part != field]
+                for what, parts in ("wrong", [*rest, other]), ("missing", rest), ("twice", [field, *rest, field]):
+                    changed = [" ".join((head, ",".join(parts), time_))] if parts else []
+                    if name != "success" and not self.judge_first(
+                            lines[:number] + changed + lines[number + 1:], Itself()):
+                        found.append("sees no %s value: %s %s" % (what, head, name))
+        if not self.judge_first([*lines, "balena_crawl,account=default news=1i 1"], Itself()):
+            found.append("sees nothing unknown")
+        return found
 
     def check_resources(self):
         for name, samples in self.samples.items():
@@ -382,7 +528,7 @@ class Soak:
     def run(self):
         self.verdict("the meter of leaks", [] if check_meter() else ["does not see a leak"])
         lines = self.agent.first_crawl()
-        self.verdict("first crawl", judge(lines, [self.chaos.state()], True, self.agent.said_last())[0])
+        self.verdict("first crawl", self.judge_first(lines, self.itself))
         self.verdict("the judge", self.check_judge(lines))
         for n in range(self.crawls):
             if not self.one(n):
