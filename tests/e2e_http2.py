@@ -72,8 +72,8 @@ class Http2(faults.FaultTest):
 
     def test_closed_in_a_page(self):
         self.h2.script(faults.PAGE, h2_server.CLOSE, CUT, times=1)
-        self.check(self.crawl(*self.arguments, "--concurrency", 1), self.all_of_it(), {**faults.WHOLE, "network": 1}, retries=1,
-                   seconds=(0, faults.RETRIES_S + faults.BUSY_S))
+        self.check(self.crawl(*self.arguments, "--concurrency", 1), self.all_of_it(),
+                   {**faults.WHOLE, "network": 1}, retries=1, seconds=(0, faults.RETRIES_S + faults.BUSY_S))
         self.check_resumed((1, 2))
 
     def test_goaway(self):

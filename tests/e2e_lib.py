@@ -179,14 +179,59 @@ def free_port():
         return probe.getsockname()[1]
 
 
-# ---- a resolver that never answers -----------------------------------------------------------
+# ---- namespaces of a child's own -------------------------------------------------------------
+
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+
+
+def call(name, *arguments):
+    if getattr(LIBC, name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+def unshare(more=0):
+    """In a child: mounts, users where that takes rights, and `more` become its own."""
+    call("unshare", CLONE_NEWNS | more | (CLONE_NEWUSER if os.getuid() else 0))
+    call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+
+
+def cover(path, with_path):
+    """Behind unshare(): the child sees another file there."""
+    call("mount", str(with_path).encode(), path, None, MS_BIND, None)
+
+
+def no_namespaces(enter):
+    """Why a child cannot enter() its own namespaces here, None if it can."""
+    try:
+        subprocess.run(["true"], preexec_fn=enter, check=True)
+    except (subprocess.SubprocessError, OSError):
+        return "this system lets us make no namespaces"
+    return None
+
+
+class Hosts:
+    """A child's own /etc/hosts, which can be changed while it runs."""
+
+    def __init__(self, directory):
+        self.path = pathlib.Path(directory) / "hosts"
+        self.path.touch()
+
+    def enter(self):
+        unshare()
+        cover(b"/etc/hosts", self.path)
+
+    def set(self, name, address):
+        # In place: it is this very file that covers the other.
+        self.path.write_text("127.0.0.1 localhost\n%s %s\n" % (address, name))
+        self.path.chmod(0o644)
+
 
 class BlackHole:
     """Namespaces of a child's own, in which every name is asked of a socket of ours that nobody
     reads. enter() is a preexec_fn: users, mounts and network become the child's own, loopback is
     set up, resolv.conf is covered, and the socket handed back tells when it was asked."""
-    CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
-    MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+    CLONE_NEWNET = 0x40000000
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="balenacrawl-e2e-")
@@ -198,16 +243,9 @@ class BlackHole:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.asked = None
 
-    @staticmethod
-    def call(name, *arguments):
-        if getattr(LIBC, name)(*arguments) != 0:
-            raise OSError(ctypes.get_errno(), name)
-
     def enter(self):
-        spaces = self.CLONE_NEWNS | self.CLONE_NEWNET | (self.CLONE_NEWUSER if os.getuid() else 0)
-        self.call("unshare", spaces)
-        self.call("mount", None, b"/", None, self.MS_REC | self.MS_PRIVATE, None)
-        self.call("mount", self.resolv_conf.encode(), b"/etc/resolv.conf", None, self.MS_BIND, None)
+        unshare(self.CLONE_NEWNET)
+        cover(b"/etc/resolv.conf", self.resolv_conf)
         dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         # SIOCSIFFLAGS: IFF_UP and IFF_RUNNING.
         fcntl.ioctl(dns, 0x8914, struct.pack("16sh22x", b"lo", 0x41))
@@ -238,12 +276,9 @@ class BlackHole:
             return "there is no /etc/resolv.conf to cover"
         hole = cls()
         try:
-            subprocess.run(["true"], preexec_fn=hole.enter, check=True)
-        except (subprocess.SubprocessError, OSError):
-            return "this system lets us make no namespaces"
+            return no_namespaces(hole.enter)
         finally:
             hole.close()
-        return None
 
 
 # ---- secrets ---------------------------------------------------------------------------------

@@ -232,6 +232,65 @@ class ProxiesThatRefuse(faults.FaultTest):
                                          server.port, server.port))
 
 
+class Changes(faults.FaultTest):
+    """What one process has learnt once, and is no longer so: it learns anew within a minute."""
+
+    LEARNS_S = 60
+    name = "api.example.test"
+
+    def right_again(self, stream):
+        """The first crawl that is right again, however many before it failed."""
+        def crawl():
+            crawled = stream.crawled()
+            return crawled if crawled.status == 0 else None
+        return lib.wait_for("right crawl", crawl, seconds=self.LEARNS_S + faults.BUSY_S)
+
+    def check_change(self, first, second, url, *arguments, **more):
+        """`first`, `second`: functions that make the server there is, and the one in its place."""
+        with faults.Streaming(self, url, *arguments, **more) as stream:
+            old = first()
+            self.check(stream.crawled(success=1), self.all_of_it(), faults.WHOLE)
+            old.close()
+            new = second()
+            crawled = self.right_again(stream)
+            # Between two of its tries may be when it learns.
+            retries = crawled.of_crawl("api_retries_total")
+            self.check(crawled, self.all_of_it(), {"ok": 3, **({"network": retries} if retries else {})}, retries,
+                       log="I! all is well again" if crawled.log else "", seconds=(0, faults.RETRIES_S + faults.BUSY_S))
+            self.check(stream.crawled(success=1), self.all_of_it(), {"ok": 3})
+        self.assertGreater(len(new.seen), 3)
+
+    def test_address_of_the_name(self):
+        hosts = lib.Hosts(self.directory)
+        hosts.set(self.name, "127.0.0.1")
+        reason = lib.no_namespaces(hosts.enter)
+        if reason:
+            self.skipTest(reason)
+        port = lib.free_port()
+        host = self.name.encode()
+
+        def second():
+            hosts.set(self.name, "127.0.0.2")
+            return self.server(name=host, host="127.0.0.2", port=port)
+        self.check_change(lambda: self.server(name=host, port=port), second, "http://%s:%d" % (self.name, port),
+                          *PLAIN, enter=hosts.enter)
+
+    def test_ca_file(self):
+        if not lib.find("openssl"):
+            raise unittest.SkipTest("openssl is not installed")
+        old, new = (lib.make_certificate(self.directory, what) for what in ("old", "new"))
+        ca_file = self.directory / "ca.pem"
+        shutil.copy(old[0], ca_file)
+        port = lib.free_port()
+
+        def second():
+            shutil.copy(new[0], self.directory / "ca.new")
+            (self.directory / "ca.new").rename(ca_file)
+            return self.server(tls=new, port=port)
+        self.check_change(lambda: self.server(tls=old, port=port), second, "https://127.0.0.1:%d" % port,
+                          "--ca-file", ca_file)
+
+
 class Tls(NetworkTest):
     @classmethod
     def setUpClass(cls):

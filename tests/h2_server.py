@@ -25,11 +25,9 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
-        server = self.server
-        number = server.connected()
-        self.request.settimeout(30)
-        with server.tls.wrap_socket(self.request, server_side=True) as sock:
-            Connection(server, number, sock).run()
+        number, sock = self.server.begin(self.request)
+        with sock:
+            Connection(self.server, number, sock).run()
 
 
 class H2Server(raw_server.RawServer):

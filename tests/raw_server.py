@@ -17,6 +17,7 @@ import struct
 import threading
 import time
 import urllib.parse
+import weakref
 import zlib
 
 KEEP, RESET, HANG = "keep", "reset", "hang"
@@ -37,16 +38,16 @@ class RawServer(socketserver.ThreadingTCPServer):
     daemon_threads, block_on_close, allow_reuse_address = True, False, True
     request_queue_size = 128
 
-    def __init__(self, upstream=None, tls=None, reads=b"\r\n\r\n", kept=True, says=(), port=0, handler=None):
+    def __init__(self, upstream=None, tls=None, reads=b"\r\n\r\n", kept=True, says=(), host="127.0.0.1", port=0, handler=None):
         self.upstream, self.reads = upstream and urllib.parse.urlsplit(upstream).netloc, reads
         self.kept, self.says = kept, says
         self.scripts, self.seen, self.times = [], [], []  # seen: (number of the connection, bytes)
-        self.connections = 0
+        self.connections, self.open = 0, weakref.WeakSet()
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.tls = tls_context(*tls) if isinstance(tls, tuple) else tls
-        super().__init__(("127.0.0.1", port), handler or Handler)
+        super().__init__((host, port), handler or Handler)
         self.port = self.server_address[1]
-        self.url = "%s://127.0.0.1:%d" % ("https" if tls else "http", self.port)
+        self.url = "%s://%s:%d" % ("https" if tls else "http", host, self.port)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def script(self, match, *steps, times=-1, after=0):
@@ -54,11 +55,18 @@ class RawServer(socketserver.ThreadingTCPServer):
         self.scripts.append({"match": match.encode(), "steps": steps, "left": times, "skip": after})
         return self
 
-    def connected(self):
-        """The number of a new connection."""
+    def begin(self, sock):
+        """(number of a new connection, its socket, with TLS where it belongs)."""
         with self.lock:
             self.connections += 1
-            return self.connections
+            number = self.connections
+        sock.settimeout(30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            sock = self.tls.wrap_socket(sock, server_side=True)
+        with self.lock:
+            self.open.add(sock)
+        return number, sock
 
     def take(self, line):
         with self.lock:
@@ -79,18 +87,18 @@ class RawServer(socketserver.ThreadingTCPServer):
         self.stopping.set()
         self.shutdown()
         self.server_close()
+        with self.lock:
+            for sock in self.open:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
-        server, sock = self.server, self.request
-        number = server.connected()
-        sock.settimeout(30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if server.tls:
-            self.request = sock = server.tls.wrap_socket(sock, server_side=True)
-        # A wrapped socket is not the one that socketserver closes.
-        with sock, contextlib.closing(http.client.HTTPConnection(server.upstream or "", timeout=30)) as relay:
+        number, self.request = self.server.begin(self.request)
+        # A socket with TLS is not the one that socketserver closes.
+        with self.request, contextlib.closing(
+                http.client.HTTPConnection(self.server.upstream or "", timeout=30)) as relay:
             self.serve(number, relay)
 
     def serve(self, number, relay):

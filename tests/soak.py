@@ -276,7 +276,8 @@ ALWAYS = {of_crawl(name) for name in (
 OF_THE_LIST = {of_crawl(name) for name in (
     "crawl_fleets", "crawl_fleets_failed", "crawl_devices", "crawl_token_valid", "crawl_unmatched_patterns",
     "crawl_detail_reduced")}
-CONSTANT = {of_crawl("crawl_interval_seconds"): INTERVAL_S, of_crawl("crawl_unmatched_patterns"): 0, of_crawl("crawl_detail_reduced"): 0,
+CONSTANT = {of_crawl("crawl_interval_seconds"): INTERVAL_S, of_crawl("crawl_unmatched_patterns"): 0,
+            of_crawl("crawl_detail_reduced"): 0,
             of_crawl("crawl_shard_index"): 0, of_crawl("crawl_shards"): 1, of_crawl("crawl_ignored_triggers"): 0,
             of_crawl("crawl_api_version"): 7, of_crawl("crawl_info", version=VERSION): 1,
             of_crawl("shard_moves_total"): 0, of_crawl("shard_membership_errors_total"): 0,
@@ -332,7 +333,8 @@ class Itself:
                 lib.describe(key) for key, usual in CONSTANT.items() if seen.get(key, usual) != usual]),
             (all(seen[key] >= self.before[key] for key in seen if key[0].endswith("_total")), "a counter falls"),
             (fleets == [any(named), len(named), named.count(0)], "success, fleets, failed: %s of %s" % (fleets, named)),
-            (seen.get(of_crawl("crawl_token_valid"), 1) == (not asked.refused), "token_valid %s" % value("crawl_token_valid")),
+            (seen.get(of_crawl("crawl_token_valid"), 1) == (not asked.refused),
+             "token_valid %s" % value("crawl_token_valid")),
             (self.ended < last <= time.time() if fleets[0] else last == self.ended,
              "last success at %s, before at %s" % (last, self.ended)),
             (0 <= took <= min(asked.seconds, INTERVAL_S + DEADLINE_SLACK_S), "took %s of %s s" % (took, asked.seconds)),
