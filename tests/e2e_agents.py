@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import time
 
@@ -304,6 +305,83 @@ class TelegrafTrouble(lib.AgentTest):
                 # A crawl that was asked for may go on for 4 s; Telegraf itself would kill after 10 s.
                 self.assertLess(agent.stop(), 4 + LEAVE_S + 1)
                 self.assertNotIn("kill", agent.log().lower())
+
+
+class Killed(lib.AgentTest):
+    """SIGKILL, for an agent or for the program: what is left ends by itself, and what is started again shows
+    all that is true by then, and has counted anew."""
+
+    def change(self, api):
+        """Something that only a crawl from now on can show: (metric, labels without those of an agent, value)."""
+        row = next(row for row in api.devices() if row["overall_status"] == "operational" and row["fleet"])
+        api.set(device=row["id"], fields={"overall_status": "updating"})
+        return "balena_device_status_code", lib.of_fleet(row["fleet"], device_uuid=row["uuid"])
+
+    def check_right(self, agent, api, key, names, shown_as, prefix, account, requests):
+        """All of it is shown, and nothing else of what it was."""
+        key = next(iter(shown_as({key: 0})))
+        lib.wait_for("crawl after the change", lambda: lib.scrape(agent.url).get(key) == lib.code(
+            lib.STATUS, "updating"), [agent, api])
+        series = lib.scrape_crawl(agent, [api], prefix, 61)
+        rows, truth = api.devices(), api.truth()
+        expected = shown_as({**lib.expected_devices(rows, names), **lib.expected_device_infos(rows),
+                             **lib.expected_fleets(rows, truth)})
+        shown = {name for name, _ in series if name.startswith((prefix + "balena_device", prefix + "balena_fleet"))}
+        lib.compare(expected, series, shown | {name for name, _ in expected})
+        self.assertEqual(series[prefix + "balena_crawl_success", account], 1)
+        # As in any first crawl: those that are good, and one for a field that is not there.
+        self.assertEqual(sorted(filter(None, lib.values_of(series, prefix + "balena_api_requests_total").values())),
+                         [1, requests])
+
+    def check_killed(self, agent_of, *right):
+        """`agent_of`: a function of the API."""
+        for moment in ("between crawls", "in the middle of a page"):
+            with self.subTest(moment):
+                api = self.api("--quiet")
+                hang = lib.Moment.FAULTS.get(moment)
+                if hang:
+                    api.set(fault={**hang, "times": 1})
+                agent = agent_of(api)
+                if hang:
+                    lib.wait_for(moment, lambda: b'"fault":true' in lib.http_get(api.url + "/_fake/log"), [agent])
+                else:
+                    lib.scrape_crawl(agent, [api], right[2], 61)
+                left, files = lib.children(agent.popen.pid), {path.name for path in agent.directory.iterdir()}
+                for pid in left:
+                    self.addCleanup(lambda pid=pid: lib.has_ended(pid) or os.kill(pid, signal.SIGKILL))
+                agent.kill()
+                # A crawl that was asked for may go on for 4 s.
+                lib.wait_for("end of what was left", lambda: all(map(lib.has_ended, left)),
+                             seconds=LEAVE_S + (4 if hang else 0))
+                self.assertEqual({path.name for path in agent.directory.iterdir()}, files)
+                key = self.change(api)
+                agent.start()
+                self.check_right(agent, api, key, *right)
+
+    TELEGRAF = (None, lib.as_line_protocol, "", frozenset({("account", "default")}), 8)
+
+    def test_telegraf(self):
+        lib.require("telegraf")
+        self.check_killed(self.telegraf, *self.TELEGRAF)
+
+    def test_program_of_telegraf(self):
+        lib.require("telegraf")
+        api = self.api("--quiet")
+        agent = self.telegraf(api)
+        lib.scrape_crawl(agent, [api], devices=61)
+        for _ in range(2):
+            program = lib.children(agent.popen.pid)
+            self.assertEqual(len(program), 1)
+            key = self.change(api)
+            os.kill(program[0], signal.SIGKILL)
+            self.check_right(agent, api, key, *self.TELEGRAF)
+            self.assertEqual(len(lib.children(agent.popen.pid)), 1)
+            self.assertNotEqual(lib.children(agent.popen.pid), program)
+
+    def test_collectd(self):
+        lib.require("collectd")
+        self.check_killed(lambda api: self.collectd(lib.Collectd.account(api, Interval=60)), lib.LEAN, lib.as_collectd,
+                          "collectd_", of_account("quickstart"), 7)
 
 
 class Secrets(lib.AgentTest):

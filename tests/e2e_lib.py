@@ -330,6 +330,14 @@ def children(pid):
     return sorted(found)
 
 
+def has_ended(pid):
+    """Of a process that is nobody's child of ours: one that nobody waits for has ended too."""
+    try:
+        return pathlib.Path("/proc/%d/stat" % pid).read_text("ascii").rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 class Process:
     """A program of ours in a directory of its own; ended by its pid, at the latest by close()."""
 
@@ -337,17 +345,25 @@ class Process:
         self.name = name
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.log_path = self.directory / (name + ".log")
+        self.command, self.enter = [str(word) for word in command], enter
         # Nothing of the developer's own settings may reach what we test.
-        clean = {key: value for key, value in os.environ.items()
-                 if not key.startswith("BALENA") and key != "CRAWL_INTERVAL"}
+        self.env = {key: value for key, value in os.environ.items()
+                    if not key.startswith("BALENA") and key != "CRAWL_INTERVAL"} | (env or {})
+        self.start()
+
+    def start(self):
         def prepare():
             die_with_parent()
-            if enter:
-                enter()
+            if self.enter:
+                self.enter()
         with open(self.log_path, "ab") as log:
-            self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
-                                          stdout=log, stderr=log, env={**clean, **(env or {})},
-                                          start_new_session=True, preexec_fn=prepare)
+            self.popen = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          env=self.env, start_new_session=True, preexec_fn=prepare)
+
+    def kill(self):
+        """SIGKILL, which it cannot prepare for."""
+        self.popen.kill()
+        self.popen.wait()
 
     def log(self):
         return self.log_path.read_text("utf-8", "replace")
