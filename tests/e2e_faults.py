@@ -648,7 +648,8 @@ class Streaming:
         self.errors = tempfile.TemporaryFile(dir=test.directory)
         test.addCleanup(self.errors.close)
         self.child = subprocess.Popen(test.command(url, "--min-interval", 0, "--deadline", 10, *arguments),
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env={}, preexec_fn=prepare)
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env={},
+                                      preexec_fn=prepare)
         self.test, self.before, self.said = test, collections.Counter(), 0
 
     def __enter__(self):
@@ -689,8 +690,8 @@ class Streaming:
         series.update({key: value - self.before[key] for key, value in counters.items()})
         log = self.log()[self.said:]
         self.before, self.said = counters, self.said + len(log)
-        return Crawled(1 - int(series["balena_crawl_success", ACCOUNT]), series, log, time.monotonic() - started, cpu_seconds(self.child.pid),
-                       peak_memory(self.child.pid))
+        return Crawled(1 - int(series["balena_crawl_success", ACCOUNT]), series, log, time.monotonic() - started,
+                       cpu_seconds(self.child.pid), peak_memory(self.child.pid))
 
     def log(self):
         """Without the lines for debugging, which Telegraf does not show either unless asked to."""

@@ -159,17 +159,19 @@ def wait_for(what, condition, alive=(), seconds=DEADLINE_S):
         time.sleep(0.1)
 
 
-def make_certificate(directory, what, days=30, name="IP:127.0.0.1"):
-    """(certificate, key) as paths: self-signed, trusted by whoever is given it as CA file."""
+def make_certificate(directory, what, days=30, name="IP:127.0.0.1", issuer=None):
+    """(certificate, key) as paths: issued by another one, or self-signed, and then trusted by whoever is
+    given it as CA file."""
     key, request, made = (pathlib.Path(directory) / (what + end) for end in (".key", ".csr", ".pem"))
     extensions = pathlib.Path(directory) / (what + ".ext")
-    extensions.write_text("subjectAltName=%s\n" % name)
+    extensions.write_text("subjectAltName=%s\nbasicConstraints=CA:TRUE\n" % name)
 
     def openssl(*words):
         subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
     openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
-            "/CN=balenacrawl test", "-keyout", key, "-out", request)
-    openssl("x509", "-req", "-in", request, "-signkey", key, "-days", days, "-extfile", extensions, "-out", made)
+            "/CN=balenacrawl test %s" % what, "-keyout", key, "-out", request)
+    signed = ("-CA", issuer[0], "-CAkey", issuer[1], "-CAcreateserial") if issuer else ("-signkey", key)
+    openssl("x509", "-req", "-in", request, *signed, "-days", days, "-extfile", extensions, "-out", made)
     return str(made), str(key)
 
 
@@ -301,10 +303,10 @@ def check_no_token(name, *said, token=TOKEN):
                 raise AssertionError("%s shows the token: %r" % (name, line[:300]))
 
 
-def run(*command, env=None, timeout=120):
+def run(*command, env=None, timeout=120, enter=None):
     """A run of a program of ours, in nothing but this environment, that says no token."""
     done = subprocess.run([str(word) for word in command], capture_output=True, timeout=timeout, env=env or {},
-                          check=False)
+                          check=False, preexec_fn=enter)
     check_no_token(pathlib.Path(command[0]).name, done.stdout, done.stderr)
     return done
 

@@ -8,6 +8,7 @@ import pathlib
 import select
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 import unittest
@@ -118,10 +119,10 @@ class NetworkTest(lib.AgentTest):
         self.addCleanup(relay.close)
         return relay
 
-    def once(self, url, *arguments, env=None):
+    def once(self, url, *arguments, **more):
         """(exit status, the series, what went to stderr) of one crawl."""
         run = lib.run(lib.execd_path(), "--once", "--format", "prometheus", "--api-url", url, "--token-file",
-                      self.token_file, "--start-jitter", "0", *arguments, env=env)
+                      self.token_file, "--start-jitter", "0", *arguments, **more)
         return run.returncode, lib.parse_text(run.stdout.decode()), run.stderr.decode()
 
     def check_whole(self, result, devices=61):
@@ -322,6 +323,28 @@ class Tls(NetworkTest):
         status, _, log = self.once(self.url(api, "localhost"), "--ca-file", str(self.certificate))
         self.assertEqual(status, 1)
         self.assertRegex(log, "(?i)certificate|host")
+        self.assertNotIn("/v7/", api.log())
+
+    def test_ca_file_is_trusted_alone(self):
+        # Where libcurl looks into a directory too, a CA that the system trusts must not do beside one's own.
+        certs, other = self.directory / "certs", lib.make_certificate(self.directory, "other")
+        trusted = lib.make_certificate(self.directory, "trusted")
+        issued = lib.make_certificate(self.directory, "issued", issuer=trusted)
+        certs.mkdir()
+        shutil.copy(trusted[0], certs)
+        subprocess.run(["openssl", "rehash", certs], check=True, capture_output=True, timeout=60)
+
+        def enter():
+            lib.unshare()
+            lib.cover(b"/etc/ssl/certs", certs)
+        reason = lib.no_namespaces(enter)
+        if reason:
+            self.skipTest(reason)
+        self.check_whole(self.once(self.url(self.api("--tls", *issued)), "--ca-file", trusted[0], enter=enter))
+        api = self.api("--tls", *issued)
+        status, _, log = self.once(self.url(api), "--ca-file", other[0], enter=enter)
+        self.assertEqual(status, 1)
+        self.assertRegex(log, "(?i)certificate")
         self.assertNotIn("/v7/", api.log())
 
     def test_through_a_proxy(self):

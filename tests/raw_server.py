@@ -38,7 +38,8 @@ class RawServer(socketserver.ThreadingTCPServer):
     daemon_threads, block_on_close, allow_reuse_address = True, False, True
     request_queue_size = 128
 
-    def __init__(self, upstream=None, tls=None, reads=b"\r\n\r\n", kept=True, says=(), host="127.0.0.1", port=0, handler=None):
+    def __init__(self, upstream=None, tls=None, reads=b"\r\n\r\n", kept=True, says=(), host="127.0.0.1", port=0,
+                 handler=None):
         self.upstream, self.reads = upstream and urllib.parse.urlsplit(upstream).netloc, reads
         self.kept, self.says = kept, says
         self.scripts, self.seen, self.times = [], [], []  # seen: (number of the connection, bytes)
