@@ -100,8 +100,9 @@ CURL *__wrap_curl_easy_init(void)
 /* What a request may be made without: each has a default that is safe, or costs no more than time.
  * Without any other it must not be made, one that this test has not heard of yet included. */
 static const CURLoption wishes[] = {
-	CURLOPT_NETRC,        CURLOPT_USERAGENT,  CURLOPT_ACCEPT_ENCODING,  CURLOPT_PIPEWAIT,
-	CURLOPT_HTTP_VERSION,
+	CURLOPT_NETRC,        CURLOPT_USERAGENT,       CURLOPT_ACCEPT_ENCODING, CURLOPT_PIPEWAIT,
+	CURLOPT_HTTP_VERSION, CURLOPT_SOCKOPTFUNCTION, CURLOPT_TCP_KEEPALIVE,
+	CURLOPT_TCP_KEEPIDLE, CURLOPT_TCP_KEEPINTVL,
 #if LIBCURL_VERSION_NUM >= 0x075700
 	CURLOPT_QUICK_EXIT,   CURLOPT_CA_CACHE_TIMEOUT,
 #endif

@@ -280,8 +280,11 @@ static CURLcode set_rules(struct carrier *c)
 		/* One that was configured is not overruled by the environment's no_proxy. */
 		RULE(CURLOPT_NOPROXY, "");
 	}
-	if (h->ca_file[0])
+	if (h->ca_file[0]) {
 		RULE(CURLOPT_CAINFO, h->ca_file);
+		/* The system's own are not trusted beside it. */
+		RULE(CURLOPT_CAPATH, (char *)NULL);
+	}
 #undef RULE
 	return rc;
 }
