@@ -3,6 +3,8 @@
  * The first fill: how many new series a crawl may bring. */
 #include "fill.h"
 
+#include <math.h>
+
 /* What any machine takes in within seconds: one family of 20,000 takes 30 s of a processor, six of
  * 3,300 take 4 s. */
 #define SHARE_FIRST 20000.0
@@ -41,6 +43,7 @@ void fill_begin(struct fill *f)
 	if (f->waits > WAITS_MOST)
 		f->waiting = false;
 	f->left = f->waiting ? 0 : f->share;
+	f->known += (double)f->fed;
 	f->fed = f->held = 0;
 }
 
@@ -64,12 +67,16 @@ void fill_end(struct fill *f)
 	f->waiting = f->most > 0 && (f->fed > 0 || f->waiting);
 }
 
+/* Sorting anew for each makes it a matter of squares: of all series then, less those before. */
 void fill_taken(struct fill *f, double seconds)
 {
-	double could = (double)f->fed * f->busy_s / (seconds > 0 ? seconds : f->busy_s / 1000);
+	double now = f->known + (double)f->fed;
+	double squares = now * now - f->known * f->known;
+	double could = squares * f->busy_s / fmax(seconds, f->busy_s / 1000);
 
 	f->waiting = false;
 	/* Else there was nothing to learn: less than might have come, or it took several crawls. */
 	if (f->held > 0 && f->fed > 0)
-		set_share(f, within(could, f->share / SHARE_STEP, f->share * SHARE_STEP));
+		set_share(f, within(sqrt(now * now + could) - now, f->share / SHARE_STEP,
+				    f->share * SHARE_STEP));
 }

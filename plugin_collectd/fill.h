@@ -18,6 +18,7 @@ struct fill {
 	double busy_s;      /* how long those of one crawl should keep the agent busy */
 	double share;       /* new series that a crawl may bring */
 	double left;        /* of them, in this crawl */
+	double known;       /* that earlier crawls brought */
 	unsigned long fed;  /* new series that this crawl brought */
 	unsigned long held; /* values that it did not bring */
 	bool waiting;       /* those of an earlier crawl are not all taken in */

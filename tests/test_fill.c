@@ -60,14 +60,16 @@ static void follows_the_agent(void **state)
 	(void)state;
 	fill_init(&f, 1000, 60);
 	crawl(&f, 1000000);
-	fill_taken(&f, 30);
-	assert_int_equal(crawl(&f, 1000000), 16000);
-	fill_taken(&f, 48);
-	assert_int_equal(crawl(&f, 1000000), 8000);
+	fill_taken(&f, 8);
+	/* 4 squares of 20,000 in 24 s instead of 1 in 8: of 20,000 to 40,000. */
+	assert_int_equal(crawl(&f, 1000000), 20000);
+	fill_taken(&f, 24);
+	/* As it was foreseen: one more of 3 squares, from 40,000 on. */
+	assert_int_equal(crawl(&f, 1000000), 12916);
 	fill_taken(&f, 1000);
-	assert_int_equal(crawl(&f, 1000000), 4000);
-	fill_taken(&f, 16);
-	assert_int_equal(crawl(&f, 1000000), 6000);
+	assert_int_equal(crawl(&f, 1000000), 6458);
+	fill_taken(&f, 0.1);
+	assert_int_equal(crawl(&f, 1000000), 12916);
 }
 
 /* Fewer than might have come say nothing of how many could. */
