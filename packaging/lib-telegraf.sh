@@ -11,7 +11,7 @@ TELEGRAF_GO_MINOR=26 # go.mod of this Telegraf says go 1.26.0
 
 cache_dir() { printf '%s/balenacrawl\n' "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}"; }
 
-telegraf_cached() { printf '%s/telegraf-%s/telegraf\n' "$(cache_dir)" "$TELEGRAF_VERSION"; }
+telegraf_cached() { printf '%s/telegraf-%s%s/telegraf\n' "$(cache_dir)" "$TELEGRAF_VERSION" "${1:+-$1}"; }
 
 # The path of a Go that is new enough, looked for in PATH and where its own installer puts it.
 find_go() {
@@ -27,11 +27,12 @@ find_go() {
 	return 1
 }
 
-# Sets "telegraf" to the pinned Telegraf, building it if need be. On failure "telegraf" is empty
-# and "telegraf_reason" says why: status 3 without Go, 1 if the build failed.
+# pinned_telegraf [NAME TAGS]: sets "telegraf" to the pinned Telegraf, building it if need be. On
+# failure "telegraf" is empty and "telegraf_reason" says why: status 3 without Go, 1 if the build
+# failed. With a name it is another build, of other plugins, kept beside the first.
 pinned_telegraf() {
-	local go target log=$work/telegraf.log
-	target=$(telegraf_cached)
+	local go target tags=${2:-$TELEGRAF_TAGS} log=$work/telegraf.log
+	target=$(telegraf_cached "${1:-}")
 	telegraf="" telegraf_reason=""
 	if [ ! -x "$target" ]; then
 		if ! go=$(find_go); then
@@ -42,7 +43,7 @@ pinned_telegraf() {
 		mkdir -p "$work/gobin"
 		: >"$log"
 		if ! stage "$log" env HOME="${HOME:-/root}" CGO_ENABLED=0 GOBIN="$work/gobin" \
-			"$go" install -tags "$TELEGRAF_TAGS" \
+			"$go" install -tags "$tags" \
 			-ldflags "-s -w -X github.com/influxdata/telegraf/internal.Version=$TELEGRAF_VERSION" \
 			"github.com/influxdata/telegraf/cmd/telegraf@v$TELEGRAF_VERSION"; then
 			telegraf_reason="go install of Telegraf $TELEGRAF_VERSION failed: $(tail -n 1 "$log")"
