@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -240,7 +241,7 @@ def say(text):
 
 
 def run(command, quiet=False):
-    """Runs to the end; its own group ends with us, so does what it started."""
+    """Runs to the end, or to ours; with quiet, what it says on stderr is returned."""
     env = dict(os.environ, BALENA_TOKEN=TOKEN)
     process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, env=env,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE if quiet else None)
@@ -252,6 +253,7 @@ def run(command, quiet=False):
         raise
     if process.returncode:
         raise Broken("%s ended with %d\n%s" % (command[0], process.returncode, (said or b"").decode()[-2000:]))
+    return (said or b"").decode()
 
 
 def wait_for(condition, process, seconds=20):
@@ -486,6 +488,23 @@ def agents(bench, w):
                     best[name + ", a page"]["peak"] / MIB, "MiB")
 
 
+def instructions(bench, w):
+    """CPU again, as instructions: no other work on the machine changes these, so that two builds can
+    be compared by less than the weather."""
+    recording = bench.record(w)
+    with bench.replay(recording) as server:
+        count = {}
+        for name, command in (("ours", bench.ours(server.url)),
+                              ("bare_multi", bench.bare_multi(recording.steps(), server.url)),
+                              ("bare_parse", bench.bare_parse(recording))):
+            said = run(["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", *command],
+                       quiet=True)
+            count[name] = int(re.search(r"I +refs: +([0-9,]+)", said).group(1).replace(",", "")) / 1e9
+    what = w.name + ": instructions, ours : "
+    bench.ratio(what + "bare_parse", count["ours"], count["bare_parse"], "G")
+    bench.ratio(what + "bare_multi + bare_parse", count["ours"], count["bare_multi"] + count["bare_parse"], "G")
+
+
 def linear(bench, small, large):
     """As many devices in many small crawls as in a large one: then both take as long, and what else
     the machine does slows both."""
@@ -532,6 +551,7 @@ def main():
             http2(bench, W2)
             agents(bench, W2)
             if not args.quick:
+                instructions(bench, W2)
                 crawls(bench, W3)
                 few = crawls(bench, FLAT, (0,))
                 many = crawls(bench, W4)

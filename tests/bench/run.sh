@@ -41,7 +41,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 ensure_packages gcc libc6-dev meson ninja-build pkgconf python3 python3-requests curl nginx-light openssl \
-	'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev zlib1g-dev libcmocka-dev collectd-core libyajl2 \
+	'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev zlib1g-dev libcmocka-dev collectd-core libyajl2 valgrind \
 	'libcurl3-gnutls|libcurl3t64-gnutls'
 pick_python
 
