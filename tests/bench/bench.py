@@ -379,7 +379,7 @@ http {{
 def http2(bench, w, latencies=(0, 50)):
     """nginx speaks TLS and HTTP/2 to the client and takes the answers from the replay server."""
     recording = bench.record(w)
-    n = len(recording.requests)
+    steps, n = recording.steps(), len(recording.requests)
     with bench.replay(recording) as server:
         port = free_port()
         conf = bench.file("nginx", NGINX.format(work=bench.work, replay=server.port, port=port, cert=bench.cert,
@@ -394,9 +394,13 @@ def http2(bench, w, latencies=(0, 50)):
             for latency in latencies:
                 server.latency(latency)
                 title = "%s at %d ms, HTTP/2" % (w.name, latency)
-                best = bench.alternate(title, 3, {
+                # libcurl 7.88 at times misses that an HTTP/2 answer has come, and sleeps on until its poll
+                # ends: a second for curl. The best of five is one without.
+                best = bench.alternate(title, 5, {
                     "ours": (bench.ours(url, "--ca-file", bench.cert), server, n),
-                    "curl": (bench.curl(recording.steps(), url, "--http2", "--cacert", bench.cert), server, n)})
+                    "curl": (bench.curl(steps, url, "--http2", "--parallel-immediate", "--cacert", bench.cert), server,
+                             n),
+                    "bare_multi": (bench.bare_multi(steps, url, bench.cert), server, n)})
                 bench.ratio(title + ": wall, ours : curl --http2", best["ours"]["wall"], best["curl"]["wall"], "s",
                             most=1.15)
         finally:
@@ -548,7 +552,7 @@ def main():
             over_tls(bench, W2)
             old_exporter(bench, W1)
             http2(bench, W1, (50,))
-            http2(bench, W2)
+            http2(bench, W2, (0,) if args.quick else (0, 50))
             agents(bench, W2)
             if not args.quick:
                 instructions(bench, W2)
