@@ -7,6 +7,7 @@ body, which is not compressed then:
   CLOSE      the connection is closed
   SILENCE    the connection stays open, takes in what comes and answers nothing any more, to no request"""
 import http.client
+import socket
 import socketserver
 import struct
 
@@ -58,16 +59,21 @@ class Connection:
                     faults.append(self.fault(*struct.unpack(PING, event.ping_data)))
                 elif isinstance(event, h2.events.StreamReset):
                     self.left.pop(event.stream_id, None)
-            # Of what the windows have room for now.
-            faults += [self.send(stream) for stream in sorted(self.left)]
-            if not data or CLOSE in faults or GOAWAY in faults:
+            for stream in sorted(self.left):
+                if not any(faults):
+                    faults.append(self.send(stream))
+            if not data or CLOSE in faults:
                 return
-            if SILENCE in faults:
-                self.be_silent()
+            if GOAWAY in faults or SILENCE in faults:
+                self.be_silent(GOAWAY in faults)
 
-    def be_silent(self):
+    def be_silent(self, ended):
+        """Takes in what comes, to the end: what is closed with something unread would be reset, and the
+        client never hear our last words."""
         self.sock.sendall(self.h2.data_to_send())
         self.sock.settimeout(None)
+        if ended:
+            self.sock.shutdown(socket.SHUT_WR)
         while self.sock.recv(65536):
             pass
 
@@ -89,7 +95,7 @@ class Connection:
         self.left[stream] = (body[:size], fault)
 
     def send(self, stream):
-        """As much of the stream's body as there is room for. Returns the fault that has come, if any."""
+        """As much of the stream's body as the windows have room for. Returns the fault that has come, if any."""
         body, fault = self.left.pop(stream)
         began = bool(body)
         while body:
@@ -112,5 +118,4 @@ class Connection:
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif FAULTS[which] == GOAWAY:
             self.h2.close_connection(last_stream_id=max(stream - 2, 0))
-            self.sock.sendall(self.h2.data_to_send())
         return FAULTS[which]
