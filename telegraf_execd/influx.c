@@ -26,11 +26,10 @@ static size_t measurement_length(const char *name)
 	return end && end[1] ? (size_t)(end - name) : strlen(name);
 }
 
-static bool same_measurement(const char *a, const char *b)
+/* n: the length of a's. */
+static bool same_measurement(const char *a, size_t n, const char *b)
 {
-	size_t n = measurement_length(a);
-
-	return n == measurement_length(b) && memcmp(a, b, n) == 0;
+	return strncmp(a, b, n) == 0 && (b[n] == '_' || b[n] == '\0');
 }
 
 static bool put(struct influx *in, size_t limit, const char *text, size_t n)
@@ -54,10 +53,21 @@ static char printable(char c)
 	return (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c;
 }
 
+/* Nearly all values are such. */
+static bool is_plain(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (printable(text[i]) != text[i] || is_escaped(text[i]) || text[i] == '\\')
+			return false;
+	return true;
+}
+
 static bool put_tag_value(struct influx *in, size_t limit, const char *text, size_t n)
 {
 	bool escaped = false;
 
+	if (is_plain(text, n))
+		return put(in, limit, text, n);
 	for (size_t i = 0; i < n; i++)
 		escaped |= is_escaped(printable(text[i]));
 	for (size_t i = 0; i < n; i++) {
@@ -96,9 +106,11 @@ static bool put_tags(struct influx *in, size_t limit)
 	return true;
 }
 
-static bool put_field(struct influx *in, size_t limit, const struct bcrawl_value *v, bool first)
+/* measurement: the length of its name. */
+static bool put_field(struct influx *in, size_t limit, const struct bcrawl_value *v,
+		      size_t measurement, bool first)
 {
-	const char *field = v->metric->name + measurement_length(v->metric->name);
+	const char *field = v->metric->name + measurement;
 	char number[NUMBER_MAX];
 	size_t n = number_format(number, v->value, v->metric->integral);
 	size_t before = in->len;
@@ -141,10 +153,10 @@ int influx_next(struct influx *in)
 
 	while (in->next < s->value_count) {
 		const char *name = s->values[in->next].metric->name;
-		size_t head;
+		size_t n = measurement_length(name), head;
 
 		in->len = 0;
-		if (!put(in, limit, name, measurement_length(name)) || !put_tags(in, limit) ||
+		if (!put(in, limit, name, n) || !put_tags(in, limit) ||
 		    !put(in, limit, " ", 1)) {
 			in->dropped++;
 			in->next++;
@@ -152,8 +164,8 @@ int influx_next(struct influx *in)
 		}
 		head = in->len;
 		while (in->next < s->value_count &&
-		       same_measurement(name, s->values[in->next].metric->name)) {
-			if (!put_field(in, limit, &s->values[in->next], in->len == head)) {
+		       same_measurement(name, n, s->values[in->next].metric->name)) {
+			if (!put_field(in, limit, &s->values[in->next], n, in->len == head)) {
 				if (in->len > head)
 					break; /* full: the value gets a line of its own */
 				in->dropped++;

@@ -256,6 +256,13 @@ static void numbers(void **state)
 		{ 1.0 / 3, false, "0.3333333333333333" },
 		{ 1718000000.123, false, "1718000000.123" },
 		{ 1e-7, false, "1e-07" },
+		{ 0.0001, false, "0.0001" },
+		{ 0.000099, false, "9.9e-05" },
+		{ -0.05, false, "-0.05" },
+		{ 999999999.999999, false, "999999999.999999" },
+		{ 1000000000.000001, false, "1000000000.000001" },
+		{ 9007199254, false, "9007199254" },
+		{ 9007199255, false, "9007199255" },
 		{ 1e20, false, "1e20" },
 		{ -1.5e300, false, "-1.5e300" },
 	};
@@ -397,6 +404,34 @@ static void random_numbers_are_read_back(void **state)
 	}
 }
 
+/* The usual numbers have the text that printf gives them: the fewest digits that are read back. */
+static void usual_numbers_are_as_printf_has_them(void **state)
+{
+	static const double units[] = { 1, 10, 100, 1000, 1e6, 1e7, 3 };
+	uint64_t x = 88172645463325252u;
+
+	(void)state;
+	for (int i = 0; i < 700000; i++) {
+		char text[NUMBER_MAX], expected[NUMBER_MAX];
+		double d;
+
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		/* Of any length up to 2^60. */
+		d = (double)(int64_t)(x >> (4 + x % 60)) / units[i % 7] * (i % 2 ? 1 : -1);
+		for (int digits = 15; digits <= 17; digits++) {
+			snprintf(expected, sizeof(expected), "%.*g", digits, d + 0.0);
+			if (strtod(expected, NULL) == d)
+				break;
+		}
+		if (strchr(expected, '+'))
+			memmove(strchr(expected, '+'), strchr(expected, '+') + 1, strlen(strchr(expected, '+')));
+		number_format(text, d, false);
+		assert_string_equal(text, expected);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +442,7 @@ int main(void)
 		cmocka_unit_test(long_records_are_split),
 		cmocka_unit_test(odd_values_are_read_back),
 		cmocka_unit_test(random_numbers_are_read_back),
+		cmocka_unit_test(usual_numbers_are_as_printf_has_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
