@@ -82,6 +82,21 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* How many of the bytes belong to the current string, its end or an escape included. */
+static size_t scan_string(struct bci_page *p, const char *data, size_t len)
+{
+	size_t i = p->escaped ? 1 : 0;
+
+	p->escaped = false;
+	while (i < len && data[i] != '"' && data[i] != '\\')
+		i++;
+	if (i == len)
+		return i;
+	p->in_string = data[i] != '"';
+	p->escaped = data[i] == '\\';
+	return i + 1;
+}
+
 /* How many of the bytes belong to the current element; *whole says whether its end is among them.
  * Whether braces match brackets is json-c's to say, and so is what stands between them. */
 static size_t scan_element(struct bci_page *p, const char *data, size_t len, bool *whole)
@@ -90,18 +105,25 @@ static size_t scan_element(struct bci_page *p, const char *data, size_t len, boo
 
 	*whole = false;
 	while (i < len && !*whole) {
-		char c = data[i++];
-
-		if (p->escaped)
-			p->escaped = false;
-		else if (p->in_string && c == '\\')
-			p->escaped = true;
-		else if (c == '"')
-			p->in_string = !p->in_string;
-		else if (!p->in_string && (c == '{' || c == '['))
+		if (p->in_string) {
+			i += scan_string(p, data + i, len - i);
+			continue;
+		}
+		switch (data[i++]) {
+		case '"':
+			p->in_string = true;
+			break;
+		case '{':
+		case '[':
 			p->depth++;
-		else if (!p->in_string && (c == '}' || c == ']'))
+			break;
+		case '}':
+		case ']':
 			*whole = --p->depth == 0;
+			break;
+		default:
+			break;
+		}
 	}
 	return i;
 }

@@ -31,9 +31,14 @@ bool bci_label_clean(char *out, size_t room, const char *value)
 	size_t used = 0;
 
 	while (*s) {
-		size_t n = bci_utf8_length(s), step = n ? n : 1;
+		size_t n = 0, step;
 		const char *put = (const char *)s;
 
+		while (s[n] >= 0x20 && s[n] < 0x7f && n < room - used)
+			n++;
+		if (n == 0)
+			n = bci_utf8_length(s);
+		step = n ? n : 1;
 		if (n == 0) {
 			put = "\xef\xbf\xbd";
 			n = 3;
