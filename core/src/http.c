@@ -139,12 +139,19 @@ static void describe(struct carrier *c, CURLcode code)
 {
 	struct bci_exchange *x = c->x;
 	char said[BCI_ERROR_BODY_MAX + 1];
+	long tunnel = 0;
 
 	if (x->body_error)
 		return;
 	if (code == CURLE_OUT_OF_MEMORY) {
 		snprintf(x->reason, sizeof(x->reason),
 			 "libcurl has no memory, or not for a line this long in the answer's head");
+		return;
+	}
+	curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+	if (x->status == 407 || tunnel >= 300) {
+		snprintf(x->reason, sizeof(x->reason), "the proxy refuses (HTTP %ld)",
+		         x->status ? x->status : tunnel);
 		return;
 	}
 	if (code != CURLE_OK) {
@@ -290,7 +297,7 @@ static CURLcode set_rules(struct carrier *c)
 }
 
 /* What a libcurl may be built without, or have by default. */
-static void set_wishes(CURL *e)
+static void set_wishes(CURL *e, const struct http *h)
 {
 	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "balenacrawl/" BCI_VERSION);
@@ -299,6 +306,8 @@ static void set_wishes(CURL *e)
 	/* One HTTP/2 connection for all, rather than one for each of the first burst. */
 	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	/* What a new connection is made by may have changed, and there are few of them. */
+	curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, BCI_PEER_TIMEOUT_MS / 1000L);
@@ -306,7 +315,11 @@ static void set_wishes(CURL *e)
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A resolver that is stuck must not keep the host from ending. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, (long)BCI_CA_CACHE_S);
+	/* A day, else; the system's own change less, and are a hundred times larger. */
+	if (h->ca_file[0])
+		curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#else
+	(void)h;
 #endif
 }
 
@@ -321,7 +334,7 @@ static CURLcode add_carrier(struct http *h)
 	c->http = h;
 	c->easy = curl_easy_init();
 	if (c->easy) {
-		set_wishes(c->easy);
+		set_wishes(c->easy, h);
 		rc = set_rules(c);
 	}
 	if (rc != CURLE_OK) {

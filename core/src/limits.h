@@ -66,8 +66,6 @@
 /* Of a peer whose machine acknowledges nothing that it is sent, nor answers "are you there". */
 #define BCI_PEER_TIMEOUT_MS 15000
 #define BCI_PEER_PROBE_S 5
-/* What libcurl keeps of a ca-file that it has read: one may be exchanged while we run. */
-#define BCI_CA_CACHE_S 60
 /* The wait between two looks at connections that cannot be waited for. */
 #define BCI_BLIND_WAIT_MS 10
 /* As much of a token at the end of a cut text is no chance. */
