@@ -149,9 +149,10 @@ static void describe(struct carrier *c, CURLcode code)
 		return;
 	}
 	curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
-	if (x->status == 407 || tunnel >= 300) {
-		snprintf(x->reason, sizeof(x->reason), "the proxy refuses (HTTP %ld)",
-		         x->status ? x->status : tunnel);
+	if (tunnel < 300)
+		tunnel = x->status == 407 && c->http->proxy && *c->http->proxy ? 407 : 0;
+	if (tunnel) {
+		snprintf(x->reason, sizeof(x->reason), "the proxy refuses (HTTP %ld)", tunnel);
 		return;
 	}
 	if (code != CURLE_OK) {
