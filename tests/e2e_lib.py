@@ -500,8 +500,8 @@ class Moment:
         "in a probe": {"match": "$top=0", "hang": True},
     }
     BOMB = "in a gzip bomb"
-    # That one first: it lasts for some seconds, the others for as long as may be.
-    ALL = (BOMB, *FAULTS, "connecting", "in the TLS handshake")
+    # By how long they last: some seconds, three tries to connect, as long as may be.
+    ALL = (BOMB, "connecting", "in the TLS handshake", *FAULTS)
 
     def __init__(self, name, devices=300):
         self.name, self.upstream = name, None

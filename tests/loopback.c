@@ -92,6 +92,7 @@ static void *run(void *user)
 			/* loopback_stop() shut it down. */
 			if (fd < 0)
 				return NULL;
+			l->accepted++;
 			if (l->n == LOOPBACK_CONNECTIONS_MAX)
 				close(fd);
 			else

@@ -5,6 +5,7 @@
 #define LOOPBACK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define LOOPBACK_CONNECTIONS_MAX 32
 
@@ -23,6 +24,7 @@ struct loopback {
 		char head[8192];
 	} connections[LOOPBACK_CONNECTIONS_MAX];
 	size_t n;
+	atomic_uint accepted; /* connections, since the start */
 };
 
 void loopback_start(struct loopback *l, char *(*answer)(void *user, const char *target), void *user,

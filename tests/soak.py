@@ -252,7 +252,7 @@ class Agent:
 # ---- the judge -------------------------------------------------------------------------------
 
 RESULTS = ("ok", "auth", "throttled", "client_error", "server_error", "timeout", "network", "garbage")
-WITHHELD = ("stale", "superseded", "inconsistent", "capped", "agent", "shortened")
+WITHHELD = ("stale", "superseded", "inconsistent", "capped", "agent", "paced", "shortened")
 TOLD = RESULTS[1:5]  # those that the server decides by the status
 REJECTED = ("type", "range", "unknown_word", "too_long")
 VERSION = re.search(r"^\s*version: '([^']+)'", (lib.ROOT / "meson.build").read_text(), re.M)[1]

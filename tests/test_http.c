@@ -232,6 +232,59 @@ static void test_stall(void **state)
 	env_end(&e);
 }
 
+/* After one fell silent no connection is used again that was there then: beside one that is still
+ * under way by asking for a new one, and later by leaving all behind. */
+static void test_silent_connection(void **state)
+{
+	struct bci_exchange silent, slow, next;
+	struct env e;
+	unsigned before;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	/* Before the first answer libcurl waits whether one connection is enough for all. */
+	e.answer = "{\"d\":[]}";
+	next = begin(&e);
+	e.t.start(e.t.self, &next, "sekret");
+	finish(&e, &next);
+	e.answer = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"d\":[";
+	silent = begin(&e);
+	slow = begin(&e);
+	slow.patience_ms *= 1000;
+	e.t.start(e.t.self, &silent, "sekret");
+	e.t.start(e.t.self, &slow, "sekret");
+	while (e.len < 2 * strlen("{\"d\":["))
+		e.t.step(e.t.self, 20, -1);
+	/* A third one, whose connection could be used again. */
+	e.answer = "{\"d\":[]}";
+	next = begin(&e);
+	e.t.start(e.t.self, &next, "sekret");
+	finish(&e, &next);
+	before = e.server.accepted;
+	assert_int_equal(before, 3);
+	e.step_ms = 100;
+	while (!silent.done)
+		e.t.step(e.t.self, 1, -1);
+	assert_int_equal(silent.result, BCI_RESULT_TIMEOUT);
+	e.step_ms = 0;
+	for (unsigned i = 1; i <= 2; i++) {
+		next = begin(&e);
+		e.t.start(e.t.self, &next, "sekret");
+		finish(&e, &next);
+		assert_int_equal(next.result, BCI_RESULT_OK);
+		assert_int_equal(e.server.accepted, before + i);
+		/* Given up too, after the first of them. */
+		if (i == 1)
+			e.t.cancel(e.t.self, &slow);
+	}
+	/* And is then trusted as ever. */
+	next = begin(&e);
+	e.t.start(e.t.self, &next, "sekret");
+	finish(&e, &next);
+	assert_int_equal(e.server.accepted, before + 2);
+	env_end(&e);
+}
+
 /* What libcurl refuses to do is no want of memory, and no request is made. */
 static void test_refused_by_libcurl(void **state)
 {
@@ -288,7 +341,7 @@ static void test_peer_that_is_gone(void **state)
 		found++;
 		CHECK_INT("user timeout", option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), BCI_PEER_TIMEOUT_MS);
 		CHECK_INT("keepalive", option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-		CHECK_INT("idle", option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), BCI_PEER_TIMEOUT_MS / 1000);
+		CHECK_INT("idle", option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), BCI_PEER_TIMEOUT_MS / 1000 - BCI_PEER_PROBE_S);
 		CHECK_INT("between probes", option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), BCI_PEER_PROBE_S);
 	}
 	assert_int_equal(found, 1);
@@ -357,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_hides_the_token),
 		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_silent_connection),
 		cmocka_unit_test(test_refused_by_libcurl),
 		cmocka_unit_test(test_peer_that_is_gone),
 		cmocka_unit_test(test_wake_and_cancel),

@@ -290,8 +290,10 @@ static CURLcode set_rules(struct carrier *c)
 	}
 	if (h->ca_file[0]) {
 		RULE(CURLOPT_CAINFO, h->ca_file);
-		/* The system's own are not trusted beside it. */
+		/* The system's own are not trusted beside it; not every libcurl has them. */
 		RULE(CURLOPT_CAPATH, (char *)NULL);
+		if (rc == CURLE_NOT_BUILT_IN || rc == CURLE_UNKNOWN_OPTION)
+			rc = CURLE_OK;
 	}
 #undef RULE
 	return rc;
@@ -311,7 +313,7 @@ static void set_wishes(CURL *e, const struct http *h)
 	curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 	curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, BCI_PEER_TIMEOUT_MS / 1000L);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, BCI_PEER_TIMEOUT_MS / 1000L - BCI_PEER_PROBE_S);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, (long)BCI_PEER_PROBE_S);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A resolver that is stuck must not keep the host from ending. */
@@ -472,10 +474,12 @@ static void http_cancel(void *self, struct bci_exchange *x)
 	}
 }
 
-/* Ends what has stood still; curl's own low-speed limit would also count the sink's time. */
-static void drop_stalled(struct http *h)
+/* Ends what has stood still; curl's own low-speed limit would also count the sink's time. Returns
+ * whether anything has. */
+static bool drop_stalled(struct http *h)
 {
 	int64_t now = bci_clock_net(h->clock);
+	bool any = false;
 
 	for (struct carrier *c = h->busy, *next; c; c = next) {
 		next = c->next;
@@ -485,7 +489,9 @@ static void drop_stalled(struct http *h)
 			 (int)(c->x->patience_ms / 1000));
 		h->doubtful = true;
 		finish(c, CURLE_OPERATION_TIMEDOUT);
+		any = true;
 	}
+	return any;
 }
 
 /* Without the multi handle's help nothing goes on, and nothing would end but at the deadline. */
@@ -537,7 +543,7 @@ static void http_step(void *self, int timeout_ms, int wake_fd)
 
 	if (rc != CURLM_OK)
 		drop_all(h, rc);
-	drop_stalled(h);
+	any |= drop_stalled(h);
 	if (any || rc != CURLM_OK || timeout_ms <= 0)
 		return;
 	if (curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms, NULL))

@@ -330,6 +330,26 @@ static int wait_ms(const struct walk *w)
 	return wait > 0 ? (int)wait : 0;
 }
 
+/* All of them, so that each is counted; the first error is the walk's. */
+static int complete_done(struct walk *w)
+{
+	int first = BCRAWL_OK;
+
+	for (size_t i = 0; i < w->slot_count; i++) {
+		struct slot *s = &w->slots[i];
+		int rc = BCRAWL_OK;
+
+		if (s->state != BUSY || !s->x.done)
+			continue;
+		if (first)
+			rc = bci_exchange_close(w->c, &s->x, s->page, NULL);
+		else
+			rc = complete(s);
+		first = first ? first : rc;
+	}
+	return first;
+}
+
 static int run(struct walk *w)
 {
 	struct bcrawl *c = w->c;
@@ -340,9 +360,7 @@ static int run(struct walk *w)
 		if (rc || is_idle(w))
 			return rc;
 		c->transport.step(c->transport.self, wait_ms(w), c->wake_fd);
-		for (size_t i = 0; i < w->slot_count && !rc; i++)
-			if (w->slots[i].state == BUSY && w->slots[i].x.done)
-				rc = complete(&w->slots[i]);
+		rc = complete_done(w);
 		if (!rc)
 			rc = bci_may_go_on(c, w->err);
 		if (rc)
