@@ -81,9 +81,11 @@ struct account {
 	struct fill fill;
 	char device[BALENA_NAME_SIZE]; /* whose records these are */
 	enum novelty novelty;          /* and what it is to collectd */
-	value_list_t newest;           /* the last series that collectd had not seen before */
-	struct timespec newest_at;     /* when it was given it */
+	value_list_t newest;           /* the last series of a new device */
+	struct timespec newest_at;     /* when collectd was given it; monotonic */
+	struct timespec look_at;       /* when to look whether it has taken it in */
 	bool held_said;
+	bool complete;                 /* the last crawl */
 };
 
 /* collectd's init and shutdown callbacks take no user data: this is all that they can find. Written
@@ -124,6 +126,31 @@ static void on_log(void *user, int level, const char *line)
 	say(severities[level], a->name, "%s", line);
 }
 
+/* ---- time --------------------------------------------------------------------------------- */
+
+static struct timespec seconds(double s)
+{
+	time_t whole = (time_t)s;
+
+	return (struct timespec){whole, (long)((s - (double)whole) * (double)NS_PER_S)};
+}
+
+static struct timespec later(struct timespec t, struct timespec by)
+{
+	t.tv_sec += by.tv_sec;
+	t.tv_nsec += by.tv_nsec;
+	if (t.tv_nsec >= NS_PER_S) {
+		t.tv_sec++;
+		t.tv_nsec -= NS_PER_S;
+	}
+	return t;
+}
+
+static bool is_before(struct timespec a, struct timespec b)
+{
+	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
 /* ---- samples -> values -------------------------------------------------------------------- */
 
 static void skip(struct account *a, const struct bcrawl_metric *metric, const char *why)
@@ -151,6 +178,9 @@ static void report_held(struct account *a)
 {
 	bool held = a->fill.held > 0;
 
+	/* Of a crawl that failed nobody knows what would have come. */
+	if (!held && !a->complete)
+		return;
 	if (held && !a->held_said)
 		say(LOG_NOTICE, a->name,
 		    "%lu values of new devices wait for the next crawls, so that collectd can take "
@@ -209,18 +239,24 @@ static bool is_known(const value_list_t *vl)
 static int emit(struct account *a, const struct balena_id *id, const char *type, value_t value)
 {
 	value_list_t vl = name_value(id, type);
+	bool is_new;
+	int rc;
 
 	vl.values = &value;
 	vl.values_len = 1;
 	vl.time = MS_TO_CDTIME_T(a->time_ms);
 	vl.interval = a->valid;
-	if (a->novelty == NEW || (a->novelty == UNSURE && !is_known(&vl))) {
+	is_new = a->novelty == NEW || (a->novelty == UNSURE && !is_known(&vl));
+	rc = plugin_dispatch_values(&vl);
+	if (rc == 0 && is_new)
 		fill_feed(&a->fill, 1);
+	if (rc == 0 && a->novelty == NEW) {
 		a->newest = vl;
 		a->newest.values = NULL;
 		clock_gettime(CLOCK_MONOTONIC, &a->newest_at);
+		fill_await(&a->fill);
 	}
-	return plugin_dispatch_values(&vl);
+	return rc;
 }
 
 static void emit_value(struct account *a, const struct balena_id *id, const struct bcrawl_value *v)
@@ -243,6 +279,24 @@ static void emit_value(struct account *a, const struct balena_id *id, const stru
 		value.gauge = v->value;
 	if (emit(a, id, type, value))
 		skip(a, v->metric, "collectd refuses it, and says why");
+}
+
+/* Has collectd taken in what was new, and in what time? Looks now and then, in a crawl and after:
+ * what was taken in while the crawl went on must not be counted to its end. */
+static void look_after_fill(struct account *a)
+{
+	struct timespec now;
+
+	if (!a->fill.waiting)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (is_before(now, a->look_at))
+		return;
+	a->look_at = later(now, seconds(LOOK_S));
+	if (is_known(&a->newest))
+		fill_taken(&a->fill, (double)(now.tv_sec - a->newest_at.tv_sec) +
+					     (double)(now.tv_nsec - a->newest_at.tv_nsec) /
+						     NS_PER_S);
 }
 
 /* Whether collectd has any of a record's series. */
@@ -286,6 +340,7 @@ static int on_sample(void *user, const struct bcrawl_sample *s)
 	struct balena_id id;
 	const char *why = balena_map_record(s, &id);
 
+	look_after_fill(a);
 	keep_time_rising(a, s->time_ms);
 	if (!why) {
 		judge(a, s, &id);
@@ -313,6 +368,7 @@ static void on_end(void *user, const struct bcrawl_summary *sum)
 	cdtime_t took = DOUBLE_TO_CDTIME_T(sum->duration_s);
 
 	a->valid = took > a->interval ? took : a->interval;
+	a->complete = sum->complete;
 }
 
 static void on_host(void *user, struct bcrawl_host *h)
@@ -325,24 +381,6 @@ static void on_host(void *user, struct bcrawl_host *h)
 }
 
 /* ---- the crawl thread --------------------------------------------------------------------- */
-
-static struct timespec seconds(double s)
-{
-	time_t whole = (time_t)s;
-
-	return (struct timespec){whole, (long)((s - (double)whole) * (double)NS_PER_S)};
-}
-
-static struct timespec later(struct timespec t, struct timespec by)
-{
-	t.tv_sec += by.tv_sec;
-	t.tv_nsec += by.tv_nsec;
-	if (t.tv_nsec >= NS_PER_S) {
-		t.tv_sec++;
-		t.tv_nsec -= NS_PER_S;
-	}
-	return t;
-}
 
 /* The read callback. Triggers that find one waiting, or the thread crawling, are one. The delay is
  * the same for each, or daemons started together would meet at the API one interval later. */
@@ -362,21 +400,6 @@ static int trigger(user_data_t *ud)
 	return 0;
 }
 
-static bool is_before(struct timespec a, struct timespec b)
-{
-	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
-}
-
-/* Has collectd taken in what was new in the last crawl, and in what time? */
-static void look_after_fill(struct account *a, struct timespec now)
-{
-	double waited = (double)(now.tv_sec - a->newest_at.tv_sec) +
-			(double)(now.tv_nsec - a->newest_at.tv_nsec) / NS_PER_S;
-
-	if (a->fill.waiting && is_known(&a->newest))
-		fill_taken(&a->fill, waited);
-}
-
 /* Waits until a crawl is due; false: stop. */
 static bool wait_due(struct account *a)
 {
@@ -386,8 +409,8 @@ static bool wait_due(struct account *a)
 	while (!a->stop && !due) {
 		struct timespec now, until;
 
+		look_after_fill(a);
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		look_after_fill(a, now);
 		until = later(now, seconds(LOOK_S));
 		due = a->triggered && !is_before(now, a->due);
 		if (due)
@@ -420,11 +443,12 @@ static void *crawl_thread(void *arg)
 	struct account *a = arg;
 
 	while (wait_due(a)) {
+		a->look_at = (struct timespec){0}; /* at once: much depends on it */
+		look_after_fill(a);
 		fill_begin(&a->fill);
 		a->device[0] = '\0';
 		/* What goes wrong is in the crawl's own metrics and, by on_log(), in the log. */
 		bcrawl_run(a->crawler, &sink, a, NULL);
-		fill_end(&a->fill);
 		report_skipped(a);
 		report_held(a);
 	}
@@ -501,6 +525,15 @@ static bool account_known(const char *name)
 			return true;
 	}
 	return false;
+}
+
+static unsigned count_accounts(void)
+{
+	unsigned n = 0;
+
+	for (const struct account *a = plugin.accounts; a; a = a->next)
+		n++;
+	return n;
 }
 
 static void account_append(struct account *a)
@@ -596,7 +629,6 @@ static int read_block(struct account *a, const oconfig_item_t *block, struct bcr
 	interval = bcrawl_config_number(a->cfg, BCRAWL_KEY_INTERVAL);
 	a->interval = DOUBLE_TO_CDTIME_T(interval);
 	a->valid = a->interval;
-	fill_init(&a->fill, bcrawl_config_number(a->cfg, BCRAWL_KEY_NEW_SERIES), interval);
 	return BCRAWL_OK;
 }
 
@@ -701,6 +733,8 @@ static int start_account(struct account *a, struct bcrawl_error *err)
 	bcrawl_set_stop(a->crawler, asked_to_stop, a);
 	bcrawl_set_wake_fd(a->crawler, a->wake[0]);
 	bcrawl_set_log(a->crawler, on_log, a);
+	fill_init(&a->fill, bcrawl_config_number(a->cfg, BCRAWL_KEY_NEW_SERIES),
+		  bcrawl_config_number(a->cfg, BCRAWL_KEY_INTERVAL), count_accounts());
 	a->jitter = random_delay(bcrawl_config_number(a->cfg, BCRAWL_KEY_START_JITTER));
 	rc = plugin_thread_create(&a->thread, crawl_thread, a, THREAD_NAME);
 	if (rc)

@@ -26,22 +26,27 @@ static double within(double x, double least, double most)
 
 static void set_share(struct fill *f, double share)
 {
-	f->share = within(share, SHARE_LEAST, f->most < SHARE_LEAST ? SHARE_LEAST : f->most);
+	f->share = within(share, fmin(SHARE_LEAST, f->most), f->most);
 }
 
-void fill_init(struct fill *f, double per_second, double interval_s)
+void fill_init(struct fill *f, double per_second, double interval_s, unsigned accounts)
 {
-	*f = (struct fill){.most = per_second * interval_s, .busy_s = BUSY_PART * interval_s};
-	set_share(f, SHARE_FIRST);
+	*f = (struct fill){.most = per_second * interval_s,
+			   .busy_s = BUSY_PART * interval_s / accounts};
+	set_share(f, SHARE_FIRST / accounts);
 }
 
 void fill_begin(struct fill *f)
 {
-	if (f->waiting)
-		set_share(f, f->share / SHARE_STEP);
 	f->waits = f->waiting ? f->waits + 1 : 0;
-	if (f->waits > WAITS_MOST)
+	if (f->waits == 1) {
+		f->believed = f->share;
+		set_share(f, f->share / SHARE_STEP);
+	} else if (f->waits > WAITS_MOST) {
 		f->waiting = false;
+		f->waits = 0;
+		set_share(f, f->believed);
+	}
 	f->left = f->waiting ? 0 : f->share;
 	f->known += (double)f->fed;
 	f->fed = f->held = 0;
@@ -62,9 +67,9 @@ void fill_hold(struct fill *f, unsigned long series)
 	f->held += series;
 }
 
-void fill_end(struct fill *f)
+void fill_await(struct fill *f)
 {
-	f->waiting = f->most > 0 && (f->fed > 0 || f->waiting);
+	f->waiting = true;
 }
 
 /* Sorting anew for each makes it a matter of squares: of all series then, less those before. */

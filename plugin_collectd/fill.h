@@ -17,6 +17,7 @@ struct fill {
 	double most;        /* new series in one crawl; 0: as many as there are */
 	double busy_s;      /* how long those of one crawl should keep the agent busy */
 	double share;       /* new series that a crawl may bring */
+	double believed;    /* the share that was not yet cut because some wait */
 	double left;        /* of them, in this crawl */
 	double known;       /* that earlier crawls brought */
 	unsigned long fed;  /* new series that this crawl brought */
@@ -25,16 +26,16 @@ struct fill {
 	unsigned waits;     /* crawls that brought nothing new because of that */
 };
 
-/* per_second: new series, at most; 0: no bounds. */
-void fill_init(struct fill *f, double per_second, double interval_s);
+/* per_second: new series, at most; 0: no bounds. So many accounts fill the same agent. */
+void fill_init(struct fill *f, double per_second, double interval_s, unsigned accounts);
 /* A crawl begins. */
 void fill_begin(struct fill *f);
 /* Whether it may bring something new; what it then brings is to be counted by fill_feed(). */
 bool fill_allows(const struct fill *f);
 void fill_feed(struct fill *f, unsigned long series);
 void fill_hold(struct fill *f, unsigned long series);
-/* It has ended: what it brought is now waited for. */
-void fill_end(struct fill *f);
+/* It brought something whose taking in is to be waited for. */
+void fill_await(struct fill *f);
 /* All that the last crawl brought has been taken in, within so many seconds. */
 void fill_taken(struct fill *f, double seconds);
 

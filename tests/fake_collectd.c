@@ -416,8 +416,12 @@ const char *fake_log(void)
 
 void fake_take_in(bool take)
 {
-	daemon_.taken = strlen(fake_values());
+	size_t taken = strlen(fake_values());
+
+	pthread_mutex_lock(&daemon_.lock);
+	daemon_.taken = taken;
 	daemon_.takes_none = !take;
+	pthread_mutex_unlock(&daemon_.lock);
 }
 
 void fake_clear(void)

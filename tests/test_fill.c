@@ -20,7 +20,8 @@ static unsigned long crawl(struct fill *f, unsigned long found)
 		else
 			fill_hold(f, 1);
 	}
-	fill_end(f);
+	if (f->fed > 0 && f->most > 0)
+		fill_await(f);
 	return f->fed;
 }
 
@@ -29,7 +30,7 @@ static void no_limit(void **state)
 	struct fill f;
 
 	(void)state;
-	fill_init(&f, 0, 60);
+	fill_init(&f, 0, 60, 1);
 	assert_int_equal(crawl(&f, 1000000), 1000000);
 	assert_false(f.waiting);
 	assert_int_equal(crawl(&f, 1000000), 1000000);
@@ -42,7 +43,7 @@ static void grows(void **state)
 	struct fill f;
 
 	(void)state;
-	fill_init(&f, 1000, 60);
+	fill_init(&f, 1000, 60, 1);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(crawl(&f, 1000000), brought[i]);
 		assert_int_equal(f.held, 1000000 - brought[i]);
@@ -58,7 +59,7 @@ static void follows_the_agent(void **state)
 	struct fill f;
 
 	(void)state;
-	fill_init(&f, 1000, 60);
+	fill_init(&f, 1000, 60, 1);
 	crawl(&f, 1000000);
 	fill_taken(&f, 8);
 	/* 4 squares of 20,000 in 24 s instead of 1 in 8: of 20,000 to 40,000. */
@@ -78,10 +79,23 @@ static void learns_nothing_from_few(void **state)
 	struct fill f;
 
 	(void)state;
-	fill_init(&f, 1000, 60);
+	fill_init(&f, 1000, 60, 1);
 	assert_int_equal(crawl(&f, 10), 10);
 	fill_taken(&f, 60);
 	assert_int_equal(crawl(&f, 1000000), 20000);
+}
+
+/* Several that fill one agent share what it can take. */
+static void shared(void **state)
+{
+	struct fill f;
+
+	(void)state;
+	fill_init(&f, 1000, 60, 4);
+	assert_int_equal(crawl(&f, 1000000), 5000);
+	/* 2 squares of 5,000 in 6 s: from 5,000 to 8,660. */
+	fill_taken(&f, 3);
+	assert_int_equal(crawl(&f, 1000000), 3661);
 }
 
 /* While some wait, none follow. */
@@ -90,18 +104,21 @@ static void waits(void **state)
 	struct fill f;
 
 	(void)state;
-	fill_init(&f, 1000, 60);
+	fill_init(&f, 1000, 60, 1);
 	crawl(&f, 1000000);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(crawl(&f, 1000000), 0);
 		assert_true(f.waiting);
 	}
 	fill_taken(&f, 200);
-	assert_int_equal(crawl(&f, 1000000), 20000 / 8);
-	/* Not for ever: what was waited for may have been dropped. */
-	for (int i = 0; i < 5; i++)
-		assert_int_equal(crawl(&f, 1000000), 0);
-	assert_int_not_equal(crawl(&f, 1000000), 0);
+	/* Too many, and once is enough to know it. */
+	assert_int_equal(crawl(&f, 1000000), 10000);
+	/* Not for ever: what is waited for may have been dropped, which says nothing of the rest. */
+	for (int k = 0; k < 3; k++) {
+		for (int i = 0; i < 5; i++)
+			assert_int_equal(crawl(&f, 1000000), 0);
+		assert_int_equal(crawl(&f, 1000000), 10000);
+	}
 }
 
 /* It goes on, however slow the agent and however small the limit. */
@@ -110,9 +127,9 @@ static void never_ends(void **state)
 	struct fill f;
 
 	(void)state;
-	fill_init(&f, 0.1, 10);
-	assert_int_equal(crawl(&f, 1000000), 100);
-	fill_init(&f, 1000, 60);
+	fill_init(&f, 0.1, 10, 1);
+	assert_int_equal(crawl(&f, 1000000), 1);
+	fill_init(&f, 1000, 60, 1);
 	for (int i = 0; i < 20; i++) {
 		crawl(&f, 1000000);
 		fill_taken(&f, 1e6);
@@ -127,6 +144,7 @@ int main(void)
 		cmocka_unit_test(grows),
 		cmocka_unit_test(follows_the_agent),
 		cmocka_unit_test(learns_nothing_from_few),
+		cmocka_unit_test(shared),
 		cmocka_unit_test(waits),
 		cmocka_unit_test(never_ends),
 	};
