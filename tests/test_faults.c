@@ -450,6 +450,52 @@ static void test_one_outage_one_line(void **state)
 	env_fini(&e);
 }
 
+/* Who mends one thing is told the next, each once. */
+static void test_one_bad_token_file_after_another(void **state)
+{
+	char away[sizeof(token_path) + 8];
+	struct env e;
+
+	(void)state;
+	write_token("sekret");
+	begin(&e, "token file", (const char *const[]){ BCRAWL_KEY_TOKEN_FILE, token_path, NULL });
+	snprintf(away, sizeof(away), "%s.away", token_path);
+	assert_int_equal(rename(token_path, away), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(e.name, crawl_after(&e, MINUTE), BCRAWL_E_CONFIG);
+	check_log(&e, 1, "No such file");
+	assert_int_equal(rename(away, token_path), 0);
+	write_token("two words");
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(e.name, crawl_after(&e, MINUTE), BCRAWL_E_CONFIG);
+	check_log(&e, 2, "does not hold one token");
+	write_token("sekret");
+	CHECK_INT(e.name, crawl_after(&e, MINUTE), 0);
+	check_log(&e, 3, "all is well again");
+	env_fini(&e);
+}
+
+/* Where a part fails for good, each outage of all is a line all the same. */
+static void test_outages_beside_a_lasting_one(void **state)
+{
+	struct env e;
+
+	(void)state;
+	begin(&e, "lasting", NULL);
+	for (size_t n = 1; n <= 3; n++) {
+		fake_forget(&e.net);
+		fake_rule(&e.net, (struct fake_rule){ .match = ORPHANS, .status = 400, .body = "" });
+		for (int i = 0; i < 5; i++)
+			CHECK_INT(e.name, crawl_after(&e, MINUTE), 0);
+		check_log(&e, n, "");
+		fake_rule(&e.net, (struct fake_rule){ .match = LIST, .status = 500, .body = "" });
+		CHECK(e.name, crawl_after(&e, MINUTE) != 0);
+		CHECK(e.name, crawl_after(&e, MINUTE) != 0);
+		check_log(&e, n + 1, "/v7/application");
+	}
+	env_fini(&e);
+}
+
 static void test_hold_over_crawls(void **state)
 {
 	(void)state;
@@ -2066,6 +2112,8 @@ int main(void)
 		cmocka_unit_test(test_hold_is_shared),
 		cmocka_unit_test(test_longest_hold),
 		cmocka_unit_test(test_one_outage_one_line),
+		cmocka_unit_test(test_outages_beside_a_lasting_one),
+		cmocka_unit_test(test_one_bad_token_file_after_another),
 		cmocka_unit_test(test_hold_over_crawls),
 		cmocka_unit_test(test_hold_lengths),
 		cmocka_unit_test(test_hold_not_said),

@@ -415,30 +415,48 @@ static unsigned kind_of(int rc)
 	return rc == BCRAWL_E_CONFIG ? MISCONFIGURED : OUTAGE;
 }
 
-/* A line when a trouble begins, or grows from some fleets to all, and one when it ends: each kind
- * is said once until all is well, so that one that comes and goes does not fill the log. */
+/* Each kind of trouble is news once until all is well, and once more if it grows from some fleets
+ * to all: one that comes and goes must not fill the log. */
+static bool is_news(struct bci_said *said, int rc, bool partial, const char *message)
+{
+	unsigned kind = kind_of(rc), whole = kind << KINDS;
+	bool news = !(said->trouble & (partial ? kind : whole));
+
+	said->partial = partial ? said->partial + 1 : 0;
+	/* What fails for good for some must not hide the next trouble of all. */
+	if (said->partial == BCI_PARTIAL_CRAWLS)
+		said->trouble &= OUTAGE | REFUSED | MISCONFIGURED;
+	/* A person who has mended one thing is told the next. */
+	if (kind == MISCONFIGURED && strcmp(said->config, message) != 0) {
+		memcpy(said->config, message, sizeof(said->config));
+		news = true;
+	}
+	said->trouble |= partial ? kind : kind | whole;
+	return news;
+}
+
+/* A line when a trouble begins, and one when it ends. */
 static void tell(struct bcrawl *c, int rc, const struct bcrawl_error *e)
 {
 	bool partial = c->listed && c->fleets_failed < c->fleets.n;
-	unsigned kind = kind_of(rc), whole = kind << KINDS;
-	bool news = !(c->said.trouble & (partial ? kind : whole));
+	int level = BCRAWL_LOG_DEBUG;
 
 	if (rc == BCRAWL_OK) {
 		if (c->said.trouble)
 			bci_say(c, BCRAWL_LOG_INFO, "all is well again");
-		c->said.trouble = 0;
+		c->said.trouble = c->said.partial = 0;
+		c->said.config[0] = '\0';
 		return;
 	}
-	c->said.trouble |= partial ? kind : kind | whole;
+	if (is_news(&c->said, rc, partial, e->message))
+		level = partial ? BCRAWL_LOG_WARNING : BCRAWL_LOG_ERROR;
 	if (partial && c->fleets_failed == 0)
-		bci_say(c, news ? BCRAWL_LOG_WARNING : BCRAWL_LOG_DEBUG,
-			"the devices of no fleet were not read: %s", e->message);
+		bci_say(c, level, "the devices of no fleet were not read: %s", e->message);
 	else if (partial)
-		bci_say(c, news ? BCRAWL_LOG_WARNING : BCRAWL_LOG_DEBUG,
-			"%lu of %zu fleets were not read: %s", c->fleets_failed, c->fleets.n,
-			e->message);
+		bci_say(c, level, "%lu of %zu fleets were not read: %s", c->fleets_failed,
+			c->fleets.n, e->message);
 	else
-		bci_say(c, news ? BCRAWL_LOG_ERROR : BCRAWL_LOG_DEBUG, "%s", e->message);
+		bci_say(c, level, "%s", e->message);
 }
 
 /* A word that this version does not know is worth a line, once. */

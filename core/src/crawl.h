@@ -32,6 +32,8 @@ struct bci_unmatched {
 /* What the log knows: so that each thing is said when it begins or changes, and no more. */
 struct bci_said {
 	unsigned trouble;       /* kinds of it, as bits, since all was well: see tell() */
+	unsigned partial;       /* crawls in a row in which only a part was in trouble */
+	char   config[sizeof(((struct bcrawl_error *)0)->message)]; /* what is to be mended */
 	char   unmatched[BCI_UNMATCHED_TEXT];
 	size_t unknown;         /* words of stats.unknown */
 	bool   reduced;         /* that max-series cuts the detail */

@@ -232,6 +232,7 @@ int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *
 		if (wait < 0)
 			return bci_exchange_error(c, &x, err);
 		c->stats.retries++;
+		bci_say(c, BCRAWL_LOG_DEBUG, "a request is tried again: %s", x.reason);
 		rc = pause_for(c, wait, err);
 		if (rc)
 			return rc;

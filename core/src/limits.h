@@ -82,6 +82,9 @@
 #define BCI_HOLD_MAX_S 3600
 /* A token that is refused again and again is tried at least so often. */
 #define BCI_REFUSED_MOST_MS (15 * 60 * 1000)
+/* Crawls that must get a part before a trouble of all counts as over, so that one that comes and
+ * goes stays one line. */
+#define BCI_PARTIAL_CRAWLS 5
 #define BCI_PROBE_TTL_MS (3600 * 1000)
 #define BCI_PROGRESS_MS 200
 
