@@ -23,7 +23,9 @@ import e2e_lib as lib  # noqa: E402
 import fake_api  # noqa: E402
 
 TOKEN = "soak-token"     # and a number
-INTERVAL_S = 10          # the shortest there is, and so the deadline of a crawl
+INTERVAL_S = 3600        # crawls are begun by us alone, however slow the machine
+DEADLINE_S = 10          # of a crawl
+KEEP_ALIVE_S = 600       # a machine that stands still must not look like a server that closes
 DEADLINE_SLACK_S = 1.5
 WARM_UP = 0.2            # of the crawls
 SHOW_FAILURES = 20
@@ -101,7 +103,7 @@ class Chaos:
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.world = fake_api.World(seed, 5, 45, orphans=2)
-        self.api = Api(self.world, [TOKEN + "-0"], v7_only=True).start()
+        self.api = Api(self.world, [TOKEN + "-0"], v7_only=True, keepalive_s=KEEP_ALIVE_S).start()
         self.serial = 0
         self.cached = (None, None)
 
@@ -187,7 +189,8 @@ class Agent:
         with open(log_path, "wb") as log:
             self.popen = subprocess.Popen(
                 [lib.execd_path(), "--api-url", url, "--token-file", token_file, "--min-interval", "0", "--interval",
-                 str(INTERVAL_S), "--start-jitter", "0", "--page-size", "20", "--requests-per-minute", "0"],
+                 str(INTERVAL_S), "--deadline", str(DEADLINE_S), "--start-jitter", "0", "--page-size", "20",
+                 "--requests-per-minute", "0"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=clean,
                 preexec_fn=lib.die_with_parent)
 
@@ -201,7 +204,7 @@ class Agent:
     def first_crawl(self):
         """Its last line tells how the end of every crawl looks."""
         while not re.search(rb"^balena_crawl,.*success=1i", self.buffer, re.M):
-            if not self.read(INTERVAL_S):
+            if not self.read(DEADLINE_S):
                 raise AssertionError("no first crawl:\n" + self.log_path.read_text())
         while self.read(SILENCE_S):
             pass
@@ -215,7 +218,7 @@ class Agent:
 
     def crawl(self):
         """The lines of one crawl, None if it does not end in time."""
-        until = time.monotonic() + INTERVAL_S + DEADLINE_SLACK_S
+        until = time.monotonic() + DEADLINE_S + DEADLINE_SLACK_S
         self.popen.stdin.write(b"\n")
         self.popen.stdin.flush()
         while True:
@@ -337,7 +340,7 @@ class Itself:
              "token_valid %s" % value("crawl_token_valid")),
             (self.ended < last <= time.time() if fleets[0] else last == self.ended,
              "last success at %s, before at %s" % (last, self.ended)),
-            (0 <= took <= min(asked.seconds, INTERVAL_S + DEADLINE_SLACK_S), "took %s of %s s" % (took, asked.seconds)),
+            (0 <= took <= min(asked.seconds, DEADLINE_S + DEADLINE_SLACK_S), "took %s of %s s" % (took, asked.seconds)),
             (all(0 <= told[result] - counts[result] <= slack for result in TOLD) and
              0 <= len(asked.log) - sum(counts.values()) <= slack,
              "requests %s, the server's log says %s" % (counts, dict(told))),

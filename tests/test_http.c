@@ -332,11 +332,12 @@ static void test_peer_that_is_gone(void **state)
 	finish(&e, &x);
 	/* The connection stays open: it is the one whose peer is the server. */
 	for (int fd = 0; fd < 256; fd++) {
-		struct sockaddr_in peer, server;
+		struct sockaddr_in peer = { 0 }, server = { 0 };
 		socklen_t size = sizeof(peer), server_size = sizeof(server);
 
 		assert_int_equal(getsockname(e.server.fd, (void *)&server, &server_size), 0);
-		if (getpeername(fd, (void *)&peer, &size) || peer.sin_port != server.sin_port)
+		if (getpeername(fd, (void *)&peer, &size) || peer.sin_family != AF_INET ||
+		    peer.sin_port != server.sin_port)
 			continue;
 		found++;
 		CHECK_INT("user timeout", option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), BCI_PEER_TIMEOUT_MS);

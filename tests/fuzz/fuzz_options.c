@@ -127,11 +127,22 @@ struct secrets {
 	size_t n;
 };
 
+/* A message says what is allowed: socks5h:// for one. */
+static bool is_our_own(const char *text)
+{
+	const struct bcrawl_option *o;
+
+	for (size_t i = 0; (o = bcrawl_option_at(i)); i++)
+		if (strstr(o->range, text))
+			return true;
+	return false;
+}
+
 static void add_secret(struct secrets *s, const char *text, size_t n)
 {
 	char *copy = fuzz_copy((const uint8_t *)text, n);
 
-	if (n >= 8 && strpbrk(copy, "0123456789") && s->n < ARRAY_LEN(s->list))
+	if (n >= 8 && strpbrk(copy, "0123456789") && !is_our_own(copy) && s->n < ARRAY_LEN(s->list))
 		s->list[s->n++] = copy;
 	else
 		free(copy);
