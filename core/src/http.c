@@ -24,6 +24,7 @@ struct http {
 	char *ca_file;
 	char *proxy; /* NULL: as the environment says */
 	bool https_only;
+	bool came;     /* something of an answer, in this step */
 	bool doubtful; /* one of the connections fell silent, and none is sure to be alive */
 	const struct bci_clock *clock;
 	struct carrier *idle, *busy;
@@ -103,6 +104,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
 
 	(void)data;
 	n *= size;
+	c->http->came = true;
 	c->head_bytes += n;
 	if (c->head_bytes <= BCI_HEAD_BYTES_MAX)
 		return n;
@@ -116,6 +118,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
 	long status = 0;
 
 	n *= size;
+	c->http->came = true;
 	c->active_at = bci_clock_net(c->http->clock);
 	/* Taken for an error answer's, a piece of a page would be missing from it. */
 	if (curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
@@ -330,19 +333,14 @@ static void set_wishes(CURL *e, const struct http *h)
 static CURLcode add_carrier(struct http *h)
 {
 	struct carrier *c = calloc(1, sizeof(*c));
-	CURLcode rc = CURLE_OUT_OF_MEMORY;
 
 	if (!c)
-		return rc;
+		return CURLE_OUT_OF_MEMORY;
 	c->http = h;
 	c->easy = curl_easy_init();
-	if (c->easy) {
-		set_wishes(c->easy, h);
-		rc = set_rules(c);
-	}
-	if (rc != CURLE_OK) {
-		carrier_free(c);
-		return rc;
+	if (!c->easy) {
+		free(c);
+		return CURLE_OUT_OF_MEMORY;
 	}
 	c->next = h->idle;
 	h->idle = c;
@@ -389,7 +387,8 @@ static CURLcode renew(struct http *h)
 	return CURLE_OK;
 }
 
-/* What a request has of its own. */
+/* All from the beginning: else libcurl counts, over all requests of a handle, how often it had to
+ * ask again as a kept connection had just been closed, and lets every sixth of those fail. */
 static CURLcode set_request(struct carrier *c, const char *target)
 {
 	const struct http *h = c->http;
@@ -400,7 +399,11 @@ static CURLcode set_request(struct carrier *c, const char *target)
 	if (!url)
 		return CURLE_OUT_OF_MEMORY;
 	snprintf(url, n, "%s%s", h->base_url, target);
-	rc = curl_easy_setopt(c->easy, CURLOPT_URL, url);
+	curl_easy_reset(c->easy);
+	set_wishes(c->easy, h);
+	rc = set_rules(c);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c->easy, CURLOPT_URL, url);
 	if (rc == CURLE_OK)
 		rc = curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
 	if (rc == CURLE_OK)
@@ -538,13 +541,18 @@ static void http_step(void *self, int timeout_ms, int wake_fd)
 	struct curl_waitfd wake = { .fd = wake_fd, .events = CURL_WAIT_POLLIN };
 	struct pollfd alone = { .fd = wake_fd, .events = POLLIN };
 	int running = 0;
-	CURLMcode rc = curl_multi_perform(h->multi, &running);
-	bool any = finish_done(h);
+	CURLMcode rc;
+	bool any;
 
+	h->came = false;
+	rc = curl_multi_perform(h->multi, &running);
+	any = finish_done(h);
 	if (rc != CURLM_OK)
 		drop_all(h, rc);
 	any |= drop_stalled(h);
-	if (any || rc != CURLM_OK || timeout_ms <= 0)
+	/* libcurl 7.88 may lose the timer by which one HTTP/2 transfer wakes another, and sleep
+	 * beside an answer that is there: only a step in which nothing came may wait. */
+	if (any || h->came || rc != CURLM_OK || timeout_ms <= 0)
 		return;
 	if (curl_multi_poll(h->multi, wake_fd >= 0 ? &wake : NULL, wake_fd >= 0, timeout_ms, NULL))
 		/* Not in a circle as fast as can be. */
