@@ -24,6 +24,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+STEADY_CRAWLS = 10
 CONCURRENCY = 4         # the default of telegraf-balena, so that of curl here too
 TOKEN = "bench-token"
 # What decides the targets of a crawl and the answers to them: a recording is as old as these.
@@ -66,7 +67,11 @@ class Recording:
     def count(self, kind):
         return sum(k == kind for k, _ in self.requests)
 
-    def steps(self, one_by_one=False):
+    def steady(self):
+        """How many requests a crawl makes that has its probes behind it."""
+        return len(self.requests) - self.count("probe")
+
+    def steps(self, one_by_one=False, probes=True):
         """[(step, target)]: a request stands in the step behind those whose answers it needs. No
         answer to a probe changes another probe; one_by_one nevertheless makes each probe a step, as
         a crawl does."""
@@ -74,6 +79,8 @@ class Recording:
         steps = []
         for n, (kind, target) in enumerate(self.requests):
             early = kind in ("probe", "list")
+            if kind == "probe" and not probes:
+                continue
             steps.append((n if one_by_one and early else 1000 + step_of[kind], target))
         steps.sort(key=lambda step: step[0])         # stable
         numbers = {step: n for n, step in enumerate(dict.fromkeys(step for step, _ in steps), 1)}
@@ -81,9 +88,9 @@ class Recording:
 
 
 class Bench:
-    def __init__(self, args, work):
-        self.build, self.work = pathlib.Path(args.build), pathlib.Path(work)
-        self.telegraf, self.quick, self.runs = args.telegraf, args.quick, 1 if args.quick else 3
+    def __init__(self, build, work, telegraf="", quick=False):
+        self.build, self.work = pathlib.Path(build), pathlib.Path(work)
+        self.telegraf, self.quick, self.runs = telegraf, quick, 1 if quick else 3
         self.ours_binary = self.build / "telegraf_execd/telegraf-balena"
         self.tools = self.build / "tests/bench"
         self.cache = self.build / "recordings"
@@ -108,8 +115,11 @@ class Bench:
     # What is run.
 
     def ours(self, url, *more):
-        return [self.ours_binary, "--once", "--format", "influx", "--api-url", url, "--token-file", self.token_file,
-                "--requests-per-minute", "0", "--max-series", "0", "--deadline", "3600",
+        return self.ours_streaming(url, "--once", "--format", "influx", *more)
+
+    def ours_streaming(self, url, *more):
+        return [self.ours_binary, "--api-url", url, "--token-file", self.token_file, "--requests-per-minute", "0",
+                "--max-series", "0", "--deadline", "3600", "--min-interval", "0", "--start-jitter", "0",
                 "--concurrency", str(CONCURRENCY), *more]
 
     def bare_multi(self, steps, url, *more):
@@ -165,12 +175,30 @@ class Bench:
         wall, user, system, peak = (float(word) for word in result.read_text().split())
         found = {"wall": wall, "cpu": user + system, "peak": peak}
         if server:
-            found.update(server.stats())
-            if found["unknown"]:
-                raise Broken("not in the recording: " + found["unknown"][0])
-            if found["requests"] != expect:
-                raise Broken("%d requests, %d are recorded" % (found["requests"], expect))
+            found.update(server.seen(expect))
         return found
+
+    def steady(self, title, program, command, server, expect):
+        """The crawls after the first, of one process that is told when, as by Telegraf: the best wall
+        time, from the trigger until the line that ends a crawl is read, and the mean CPU time."""
+        with Stream(command) as stream:
+            stream.crawl()
+            server.stats()
+            walls, cpu = [], cpu_seconds(stream.process.pid)
+            for _ in range(STEADY_CRAWLS):
+                walls.append(stream.crawl())
+                seen = server.seen(expect)
+            row = {"wall": min(walls), "cpu": (cpu_seconds(stream.process.pid) - cpu) / STEADY_CRAWLS,
+                   "peak": peak_kib(stream.process.pid), **seen}
+        self.add(title, program, row, STEADY_CRAWLS)
+        return row
+
+    def add(self, title, program, row, runs):
+        self.measures.append(dict(row, what=title, program=program, runs=runs))
+        say("%-28s %-24s wall %8.3f s  CPU %8.3f s  peak %6.1f MiB%s" % (
+            title, program, row["wall"], row["cpu"], row["peak"] / MIB,
+            "  %5d requests, %5.1f MB, server CPU %.3f s" % (row["requests"], row["bytes"] / 1e6, row["cpu_s"])
+            if "requests" in row else ""))
 
     def alternate(self, title, runs, programs):
         """Runs the programs in turn; the best time and the median peak of each. A program is the
@@ -184,11 +212,7 @@ class Bench:
             row = dict(all_[0], wall=min(r["wall"] for r in all_), cpu=min(r["cpu"] for r in all_),
                        peak=statistics.median(r["peak"] for r in all_))
             best[name] = row
-            self.measures.append(dict(row, what=title, program=name, runs=runs))
-            say("%-28s %-24s wall %8.3f s  CPU %8.3f s  peak %6.1f MiB%s" % (
-                title, name, row["wall"], row["cpu"], row["peak"] / MIB,
-                "  %5d requests, %5.1f MB, server CPU %.3f s" % (row["requests"], row["bytes"] / 1e6, row["cpu_s"])
-                if "requests" in row else ""))
+            self.add(title, name, row, runs)
         return best
 
     def ratio(self, what, ours, other, unit, most=None, least=None, value=None):
@@ -232,8 +256,50 @@ class Replay:
     def stats(self):
         return self.ask("/_replay/stats")
 
+    def seen(self, expect):
+        """The stats of what made so many requests, and none that is not recorded."""
+        found = self.stats()
+        if found["unknown"]:
+            raise Broken("not in the recording: " + found["unknown"][0])
+        if found["requests"] != expect:
+            raise Broken("%d requests, not %d" % (found["requests"], expect))
+        return found
+
     def latency(self, ms):
         self.ask("/_replay/latency/%d" % ms)
+
+
+class Stream:
+    """telegraf-balena as a child of Telegraf's inputs.execd."""
+
+    END = re.compile(rb"^balena_crawl,account=default success=(.)", re.M)
+
+    def __init__(self, command):
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.communicate()
+
+    def crawl(self):
+        """Seconds that it took. Of what follows the line that ends it, some may be left to the next."""
+        begun = time.monotonic()
+        os.write(self.process.stdin.fileno(), b"\n")
+        tail = b""
+        while True:
+            data = os.read(self.process.stdout.fileno(), 1 << 20)
+            if not data:
+                raise Broken("a stream ended")
+            tail = tail[tail.rfind(b"\n") + 1:] + data
+            end = self.END.search(tail)
+            if end and end[1] != b"1":
+                raise Broken("a crawl failed")
+            if end:
+                return time.monotonic() - begun
 
 
 def say(text):
@@ -263,6 +329,15 @@ def wait_for(condition, process, seconds=20):
             raise Broken("a server does not start")
         time.sleep(0.02)
     return True
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path("/proc/%d/stat" % pid).read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_kib(pid):
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/%d/status" % pid).read_text("ascii"))[1])
 
 
 def free_port():
@@ -316,6 +391,20 @@ def crawls(bench, w, latencies=(0, 50)):
     return quiet
 
 
+def steady(bench, w, latencies=(0, 50)):
+    """A crawl after the first: no probes, and the connections are there. bare_multi makes the same
+    requests, and its connections anew."""
+    recording = bench.record(w)
+    with bench.replay(recording) as server:
+        for latency in latencies:
+            server.latency(latency)
+            title = "%s at %d ms, steady" % (w.name, latency)
+            bare = bench.alternate(title, bench.runs, {"bare_multi": (
+                bench.bare_multi(recording.steps(probes=False), server.url), server, recording.steady())})["bare_multi"]
+            ours = bench.steady(title, "ours", bench.ours_streaming(server.url), server, recording.steady())
+            bench.ratio(title + ": wall, ours : bare_multi", ours["wall"], bare["wall"], "s")
+
+
 def above(bench, title, best):
     """Memory beyond that of a bare libcurl program."""
     ours, bare = best["ours"]["peak"] / MIB, best["bare_multi"]["peak"] / MIB
@@ -333,27 +422,33 @@ def over_tls(bench, w):
 
 
 def old_exporter(bench, w):
-    """One request per fleet, each on a connection of its own; both sides over TLS at 50 ms."""
+    """One request per fleet, each on a connection of its own; both sides over TLS at 50 ms. Both run
+    on and on: what counts is the crawl after the first, whose probes come once an hour."""
     scrape = [sys.executable, HERE / "old_exporter.py"]
     old = bench.record(w, "old", scrape + ["{url}"])
-    fleets = bench.record(w, "fleets", bench.ours("{url}", "--detail", "fleets"))
-    devices = bench.record(w)
-    with bench.replay(old, tls=True) as to_old, bench.replay(fleets, tls=True) as to_fleets, \
-            bench.replay(devices, tls=True) as to_devices:
-        for server in (to_old, to_fleets, to_devices):
+    title = "%s at 50 ms over TLS" % w.name
+    with bench.replay(old, tls=True) as server:
+        server.latency(50)
+        rounds = bench.alternate(title, 1, {"old exporter" + more[0]: (
+            scrape + [server.url, bench.cert, *more[1:]], server, n * len(old.requests))
+            for n, more in ((1, ("",)), (2, (", 2 rounds", "2")))})
+    first, both = rounds["old exporter"], rounds["old exporter, 2 rounds"]
+    second = {key: both[key] - first[key] for key in ("wall", "requests")}
+    for detail, most in (("fleets", 4), ("devices", 6)):
+        more = ("--detail", detail, "--ca-file", bench.cert)
+        recording = bench.record(w, "fleets", bench.ours("{url}", "--detail", "fleets")) if detail == "fleets" \
+            else bench.record(w)
+        with bench.replay(recording, tls=True) as server:
             server.latency(50)
-        best = bench.alternate("%s at 50 ms over TLS" % w.name, bench.runs, {
-            "old exporter": (scrape + [to_old.url, bench.cert], to_old, len(old.requests)),
-            "ours, detail fleets": (bench.ours(to_fleets.url, "--ca-file", bench.cert, "--detail", "fleets"), to_fleets,
-                                    len(fleets.requests)),
-            "ours, detail devices": (bench.ours(to_devices.url, "--ca-file", bench.cert), to_devices,
-                                     len(devices.requests))})
-    for detail, recording, most in (("fleets", fleets, 4), ("devices", devices, 6)):
-        theirs, ours = best["old exporter"], best["ours, detail " + detail]
-        bench.ratio("%s at 50 ms: wall, old exporter : ours, detail %s" % (w.name, detail), ours["wall"],
-                    theirs["wall"], "s", least=40, value=theirs["wall"] / ours["wall"])
-        bench.ratio("%s: requests in detail %s, %d of them probes" % (w.name, detail, recording.count("probe")),
-                    ours["requests"], theirs["requests"], "", most=most, value=ours["requests"])
+            ours = bench.alternate(title, bench.runs, {"ours, detail " + detail: (
+                bench.ours(server.url, *more), server, len(recording.requests))})["ours, detail " + detail]
+            again = bench.steady(title + ", steady", "ours, detail " + detail,
+                                 bench.ours_streaming(server.url, *more), server, recording.steady())
+        for when, theirs, row, bounds in (("first", first, ours, (None, None)), ("steady", second, again, (40, most))):
+            bench.ratio("%s at 50 ms: wall, old exporter : ours, detail %s, %s crawl" % (w.name, detail, when),
+                        row["wall"], theirs["wall"], "s", least=bounds[0], value=theirs["wall"] / row["wall"])
+            bench.ratio("%s: requests in detail %s, %s crawl" % (w.name, detail, when), row["requests"],
+                        theirs["requests"], "", most=bounds[1], value=row["requests"])
 
 
 NGINX = """
@@ -543,12 +638,14 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))     # so that finally is heeded
     with tempfile.TemporaryDirectory(prefix="balenacrawl-bench.") as work:
-        bench = Bench(args, work)
+        bench = Bench(args.build, work, args.telegraf, args.quick)
         try:
             bench.alternate("to start and end", 5, {"curl": (["curl", "-q", "-s", "file:///dev/null"],),
                                                     "ours": ([bench.ours_binary, "--version"],)})
             crawls(bench, W1)
             crawls(bench, W2)
+            steady(bench, W1)
+            steady(bench, W2)
             over_tls(bench, W2)
             old_exporter(bench, W1)
             http2(bench, W1, (50,))

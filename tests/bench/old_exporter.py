@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""old_exporter.py URL [CA-FILE]: one scrape as a one-gauge exporter in Python makes it: the list of
-fleets, then a request for each with the number of its devices online, every one on a connection of its
-own, since nothing keeps a session. BALENA_TOKEN is the token.
+"""old_exporter.py URL [CA-FILE [ROUNDS]]: scrapes, default one, as a one-gauge exporter in Python makes
+them: the list of fleets, then a request for each with the number of its devices online, every one on a
+connection of its own, since nothing keeps a session. BALENA_TOKEN is the token.
 """
 import os
 import sys
@@ -20,6 +20,7 @@ def get(target):
     return answer.json()["d"]
 
 
-for fleet in get(LIST):
-    for counted in get(ONLINE % fleet["id"]):
-        print('balena_devices_online{fleet_name="%s"} %d' % (counted["app_name"], counted["owns__device"]))
+for _ in range(int(sys.argv[3]) if len(sys.argv) > 3 else 1):
+    for fleet in get(LIST):
+        for counted in get(ONLINE % fleet["id"]):
+            print('balena_devices_online{fleet_name="%s"} %d' % (counted["app_name"], counted["owns__device"]))
