@@ -660,6 +660,18 @@ LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
 ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 
+class Url:
+    """Any server in place of a fake API, for an account block."""
+
+    def __init__(self, url, directory):
+        self.url, self.directory = url, pathlib.Path(directory)
+
+
+def of_account(name):
+    """The labels of what collectd shows of a crawl."""
+    return frozenset({"balena": name, "instance": HOSTNAME}.items())
+
+
 class AgentTest(unittest.TestCase):
     """Fake APIs and real agents that end with their test."""
 
