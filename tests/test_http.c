@@ -285,6 +285,46 @@ static void test_silent_connection(void **state)
 	env_end(&e);
 }
 
+/* Of answers that are there together, the first to be read to its end ends its exchange before the
+ * next is read: another request can then take its place. */
+static void test_one_after_the_other(void **state)
+{
+	static const char most[] = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"d\":[", rest[] = "]}";
+	struct bci_exchange first, second;
+	struct env e;
+
+	(void)state;
+	env_begin(&e, NULL, "");
+	/* Before the first answer libcurl waits whether one connection is enough for all. */
+	e.answer = "{\"d\":[]}";
+	first = begin(&e);
+	e.t.start(e.t.self, &first, "sekret");
+	finish(&e, &first);
+	e.answer = most;
+	first = begin(&e);
+	second = begin(&e);
+	e.t.start(e.t.self, &first, "sekret");
+	e.t.start(e.t.self, &second, "sekret");
+	while (e.len < 2 * strlen("{\"d\":["))
+		e.t.step(e.t.self, 20, -1);
+	/* The server's thread waits for requests. */
+	assert_int_equal(e.server.n, 2);
+	for (size_t i = 0; i < 2; i++) {
+		int fd = e.server.connections[i].fd, at_once = 1;
+
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
+		assert_int_equal(send(fd, rest, strlen(rest), 0), strlen(rest));
+	}
+	while (!first.done && !second.done)
+		e.t.step(e.t.self, 20, -1);
+	assert_true(first.done != second.done);
+	finish(&e, &first);
+	finish(&e, &second);
+	assert_int_equal(first.result, BCI_RESULT_OK);
+	assert_int_equal(second.result, BCI_RESULT_OK);
+	env_end(&e);
+}
+
 /* What libcurl refuses to do is no want of memory, and no request is made. */
 static void test_refused_by_libcurl(void **state)
 {
@@ -412,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_hides_the_token),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_silent_connection),
+		cmocka_unit_test(test_one_after_the_other),
 		cmocka_unit_test(test_refused_by_libcurl),
 		cmocka_unit_test(test_peer_that_is_gone),
 		cmocka_unit_test(test_wake_and_cancel),

@@ -31,6 +31,8 @@ enum call {
 	MULTI_INIT,
 	MULTI_ADD,
 	MULTI_REMOVE,
+	MULTI_SETOPT,
+	MULTI_ACTION,
 	MULTI_PERFORM,
 	MULTI_POLL,
 	SLIST_APPEND,
@@ -44,7 +46,8 @@ enum call {
 
 static const char *const call_names[] = {
 	"curl_easy_init",	"curl_easy_setopt",	"curl_easy_getinfo",  "curl_multi_init",
-	"curl_multi_add_handle", "curl_multi_remove_handle", "curl_multi_perform", "curl_multi_poll",
+	"curl_multi_add_handle", "curl_multi_remove_handle", "curl_multi_setopt",
+	"curl_multi_socket_action", "curl_multi_perform", "curl_multi_poll",
 	"curl_slist_append",	"open",			"fstat",	      "stat",
 	"read",			"malloc",
 };
@@ -57,6 +60,7 @@ static struct {
 	unsigned long failed;
 	int error;                   /* errno of what is no libcurl */
 	size_t piece;                /* read() gives no more at a time; 0: as it likes */
+	bool deaf;                   /* libcurl tells of no socket, and does nothing when told of one */
 } faults;
 
 static bool fails(enum call call)
@@ -77,6 +81,8 @@ CURLcode __real_curl_easy_getinfo(CURL *e, CURLINFO info, ...);
 CURLM *__real_curl_multi_init(void);
 CURLMcode __real_curl_multi_add_handle(CURLM *m, CURL *e);
 CURLMcode __real_curl_multi_remove_handle(CURLM *m, CURL *e);
+CURLMcode __real_curl_multi_setopt(CURLM *m, CURLMoption option, ...);
+CURLMcode __real_curl_multi_socket_action(CURLM *m, curl_socket_t fd, int what, int *running);
 CURLMcode __real_curl_multi_perform(CURLM *m, int *running);
 CURLMcode __real_curl_multi_poll(CURLM *m, struct curl_waitfd *fds, unsigned n, int ms, int *ready);
 struct curl_slist *__real_curl_slist_append(struct curl_slist *l, const char *s);
@@ -87,6 +93,8 @@ CURLcode __wrap_curl_easy_getinfo(CURL *e, CURLINFO info, ...);
 CURLM *__wrap_curl_multi_init(void);
 CURLMcode __wrap_curl_multi_add_handle(CURLM *m, CURL *e);
 CURLMcode __wrap_curl_multi_remove_handle(CURLM *m, CURL *e);
+CURLMcode __wrap_curl_multi_setopt(CURLM *m, CURLMoption option, ...);
+CURLMcode __wrap_curl_multi_socket_action(CURLM *m, curl_socket_t fd, int what, int *running);
 CURLMcode __wrap_curl_multi_perform(CURLM *m, int *running);
 CURLMcode __wrap_curl_multi_poll(CURLM *m, struct curl_waitfd *fds, unsigned n, int ms, int *ready);
 struct curl_slist *__wrap_curl_slist_append(struct curl_slist *l, const char *s);
@@ -176,6 +184,24 @@ CURLMcode __wrap_curl_multi_add_handle(CURLM *m, CURL *e)
 CURLMcode __wrap_curl_multi_remove_handle(CURLM *m, CURL *e)
 {
 	return fails(MULTI_REMOVE) ? CURLM_INTERNAL_ERROR : __real_curl_multi_remove_handle(m, e);
+}
+
+CURLMcode __wrap_curl_multi_setopt(CURLM *m, CURLMoption option, ...)
+{
+	va_list ap;
+	void *value;
+
+	va_start(ap, option);
+	value = va_arg(ap, void *);
+	va_end(ap);
+	return fails(MULTI_SETOPT) ? CURLM_UNKNOWN_OPTION : __real_curl_multi_setopt(m, option, value);
+}
+
+CURLMcode __wrap_curl_multi_socket_action(CURLM *m, curl_socket_t fd, int what, int *running)
+{
+	if (fails(MULTI_ACTION))
+		return CURLM_INTERNAL_ERROR;
+	return faults.deaf ? CURLM_OK : __real_curl_multi_socket_action(m, fd, what, running);
 }
 
 CURLMcode __wrap_curl_multi_perform(CURLM *m, int *running)
@@ -302,6 +328,8 @@ static void set_faults(enum call which, unsigned long n, bool lasting)
 	faults.fail_at = n;
 	faults.lasting = lasting;
 	faults.error = EIO;
+	/* These then have all to do. */
+	faults.deaf = which == MULTI_PERFORM || which == MULTI_POLL;
 }
 
 static void new_crawler(struct env *e, const char *const *options)
@@ -403,7 +431,7 @@ static bool live(struct env *e, const char *const *options, enum call which, uns
 	if (get_transport(e)) {
 		rc = crawl(e);
 		/* Where nothing can go on that is said at once. */
-		if (which == MULTI_PERFORM)
+		if (which == MULTI_ACTION || which == MULTI_PERFORM)
 			CHECK(e->name, rc != BCRAWL_E_TIMEOUT);
 		/* What is not known of the server is not asked of it, and is missing then. */
 		if (e->c->server.probed || !e->sink.summary.complete)
@@ -421,6 +449,11 @@ static bool live(struct env *e, const char *const *options, enum call which, uns
 /* A call that does nothing but wait and move on comes as often as time will have it. */
 #define LOOPS_MAX 40
 
+static bool is_of_the_loop(enum call which)
+{
+	return which == MULTI_ACTION || which == MULTI_PERFORM || which == MULTI_POLL;
+}
+
 static void fail_in_turn(enum call first, enum call last, const char *const *options)
 {
 	struct env e;
@@ -431,8 +464,7 @@ static void fail_in_turn(enum call first, enum call last, const char *const *opt
 		int64_t begun = real_ms();
 		unsigned long n;
 
-		for (n = 1; comes && (n <= LOOPS_MAX || (which != MULTI_PERFORM && which != MULTI_POLL));
-		     n += unit_stride()) {
+		for (n = 1; comes && (n <= LOOPS_MAX || !is_of_the_loop(which)); n += unit_stride()) {
 			comes = live(&e, options, which, n, false);
 			if (comes)
 				live(&e, options, which, n, true);

@@ -18,8 +18,14 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+/* More than requests may be under way; what does not fit is served all the same, later. */
+#define WATCHED_MAX 32
+
 struct http {
 	CURLM *multi;
+	struct pollfd watched[WATCHED_MAX]; /* sockets, and what libcurl waits for on them */
+	size_t watched_count;
+	size_t served;                      /* the next one to look at */
 	char *base_url;
 	char *ca_file;
 	char *proxy; /* NULL: as the environment says */
@@ -371,18 +377,54 @@ static bool set_token(struct carrier *c, const char *token)
 	return c->token;
 }
 
+/* Keeps the list of sockets. What it lacks costs only the order in which answers are read. */
+static int on_watch(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
+{
+	struct http *h = user;
+	size_t i = 0;
+	short events = 0;
+
+	(void)easy;
+	(void)socket_user;
+	if (what != CURL_POLL_REMOVE) {
+		events = what & CURL_POLL_IN ? POLLIN : 0;
+		events = (short)(events | (what & CURL_POLL_OUT ? POLLOUT : 0));
+	}
+	while (i < h->watched_count && h->watched[i].fd != fd)
+		i++;
+	if (i == h->watched_count && (!events || i == WATCHED_MAX))
+		return 0;
+	if (events) {
+		h->watched[i] = (struct pollfd){ .fd = fd, .events = events };
+		h->watched_count += i == h->watched_count;
+	} else {
+		h->watched[i] = h->watched[--h->watched_count];
+	}
+	return 0;
+}
+
+/* Opens a multi handle in place of the one there is, if any, with all of its connections. */
+static bool open_multi(struct http *h)
+{
+	CURLM *multi = curl_multi_init();
+
+	if (!multi)
+		return false;
+	curl_multi_cleanup(h->multi);
+	h->multi = multi;
+	h->watched_count = 0;
+	if (curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK)
+		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_watch);
+	return true;
+}
+
 /* Leaves doubtful connections behind, once nothing is under way on them. */
 static CURLcode renew(struct http *h)
 {
-	CURLM *multi;
-
 	if (!h->doubtful || h->busy)
 		return CURLE_OK;
-	multi = curl_multi_init();
-	if (!multi)
+	if (!open_multi(h))
 		return CURLE_OUT_OF_MEMORY;
-	curl_multi_cleanup(h->multi);
-	h->multi = multi;
 	h->doubtful = false;
 	return CURLE_OK;
 }
@@ -535,6 +577,30 @@ static bool finish_done(struct http *h)
 	return any;
 }
 
+/* Reads what has come, one connection after the other, until an exchange is at its end: its place
+ * can then be taken by the next while the others' answers are still being read. Made to serve all
+ * connections at once, libcurl lets none of them end before each was read. */
+static CURLMcode serve_one_by_one(struct http *h, bool *any)
+{
+	int running = 0;
+	CURLMcode rc = curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	size_t n = h->watched_count;
+
+	*any = finish_done(h);
+	if (rc != CURLM_OK || *any || poll(h->watched, (nfds_t)n, 0) <= 0)
+		return rc;
+	for (size_t i = 0; i < n && h->watched_count > 0 && rc == CURLM_OK && !*any; i++) {
+		const struct pollfd *p = &h->watched[h->served++ % h->watched_count];
+
+		if (!p->revents)
+			continue;
+		/* What is the matter with it libcurl knows best how to find out. */
+		rc = curl_multi_socket_action(h->multi, p->fd, 0, &running);
+		*any = finish_done(h);
+	}
+	return rc;
+}
+
 static void http_step(void *self, int timeout_ms, int wake_fd)
 {
 	struct http *h = self;
@@ -545,8 +611,12 @@ static void http_step(void *self, int timeout_ms, int wake_fd)
 	bool any;
 
 	h->came = false;
-	rc = curl_multi_perform(h->multi, &running);
-	any = finish_done(h);
+	rc = serve_one_by_one(h, &any);
+	/* Where nothing has come, whatever may be due that was not told. */
+	if (rc == CURLM_OK && !h->came && !any) {
+		rc = curl_multi_perform(h->multi, &running);
+		any = finish_done(h);
+	}
 	if (rc != CURLM_OK)
 		drop_all(h, rc);
 	any |= drop_stalled(h);
@@ -601,8 +671,7 @@ bool bci_http_new(struct bci_transport *t, const struct bci_http_config *cfg,
 		h->proxy = strdup(cfg->direct || strcmp(cfg->proxy, "none") == 0 ? "" : cfg->proxy);
 	h->https_only = strncasecmp(cfg->base_url, "http://", 7) != 0;
 	h->clock = clock;
-	h->multi = curl_multi_init();
-	if (!h->base_url || !h->ca_file || (proxy && !h->proxy) || !h->multi) {
+	if (!h->base_url || !h->ca_file || (proxy && !h->proxy) || !open_multi(h)) {
 		http_free(h);
 		return false;
 	}
