@@ -91,8 +91,8 @@ int help_print(FILE *f)
 	           "Exit status: 0 success, 1 the crawl or the check failed, 2 wrong usage or\n"
 	           "configuration.\n\n"
 	           "Examples\n"
-	           "  telegraf-balena --%s /etc/telegraf/balena.token --check\n"
-	           "  telegraf-balena --%s /etc/telegraf/balena.token --once --format table\n",
+	           "  telegraf-balena --%s /etc/balenacrawl/token --check\n"
+	           "  telegraf-balena --%s /etc/balenacrawl/token --once --format table\n",
 	        "balena" "_token", BCRAWL_KEY_TOKEN_FILE, BCRAWL_KEY_TOKEN_FILE);
 	return ferror(f) ? -1 : 0;
 }

@@ -4,7 +4,7 @@
 # tests/run.sh [--full]: installs what is missing, builds with warnings as errors and runs every
 # test there is. The last line is "N passed, N failed, N skipped"; the status is 0 only if none
 # failed. --full adds the long stages: the unit tests under valgrind, a release build, ThreadSanitizer,
-# fuzzing, coverage and a soak of 2,000 crawls instead of 100.
+# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and the packages, built and used.
 #
 # With CI=true nothing that can be had may be skipped: a missing Go or Telegraf is a failure.
 set -euo pipefail
@@ -61,7 +61,10 @@ install_packages() {
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
 		valgrind pmccabe openssl man-db python3-h2 \
 		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 # what other plugins of collectd load
-	if [ "$full" -eq 1 ]; then ensure_packages clang libclang-rt-dev gcovr; fi
+	if [ "$full" -eq 1 ]; then
+		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
+			rpm rpmlint git
+	fi
 }
 
 # Prometheus is unpacked, not installed: its package starts a server that listens on all addresses.
@@ -161,7 +164,7 @@ install_packages
 pick_python
 unpack_prometheus
 # What an end-to-end test must find; without it the test is skipped by name.
-export BALENACRAWL_MUST="collectd h2 prometheus"
+export BALENACRAWL_MUST="collectd h2 packages prometheus"
 if pinned_telegraf || telegraf=$(command -v telegraf); then
 	export BALENACRAWL_TELEGRAF=$telegraf
 	BALENACRAWL_MUST+=" telegraf"
@@ -177,7 +180,8 @@ export BALENACRAWL_KEEP=$work/kept
 mkdir "$BALENACRAWL_KEEP"
 
 if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true; then
-	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e --no-suite fuzz-replay
+	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e \
+		--no-suite fuzz-replay --no-suite packages
 	if has_suite fuzz-replay "$build"; then run_meson "corpora of the fuzzers" fuzz "$build" --suite fuzz-replay; fi
 	run_meson "lints" lint "$build" --suite lint
 	run_meson "end to end" e2e "$build" --suite e2e
@@ -187,6 +191,7 @@ if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true
 		"$BALENACRAWL_KEEP" "$build/meson-logs"
 	# It takes minutes, and the sanitizers see nearly as much in any case.
 	if [ "$full" -eq 1 ]; then
+		run_meson "packages, in systems of their own" packages "$build" --suite packages
 		UNIT_STRIDE=499 run_meson "unit tests under valgrind" memcheck-valgrind "$build" --suite unit \
 			--timeout-multiplier 10 --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible'
 	fi

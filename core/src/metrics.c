@@ -482,7 +482,7 @@ static const struct bci_metric catalogue[] = {
 		         "Devices by running release: the most frequent by name, the rest as "
 		         "other, none if not told.",
 		         "The target release is always named. Not to be added up over fleets: "
-		         "each has an other of its own.", NULL },
+		         "what is other there differs.", NULL },
 		.needs = BCI_BIT(BCI_F_RELEASE_NAME),
 	},
 	[BCI_M_FLEET_BY_OS] = {
@@ -493,7 +493,7 @@ static const struct bci_metric catalogue[] = {
 		         "os_version",
 		         "Devices by OS version: the most frequent by name, the rest as other, "
 		         "none if not told.",
-		         "Not to be added up over fleets: each has an other of its own.", NULL },
+		         "Not to be added up over fleets: what is other there differs.", NULL },
 		.needs = BCI_BIT(BCI_F_OS_VERSION),
 	},
 	[BCI_M_FLEET_BY_SUPERVISOR] = {
@@ -504,7 +504,7 @@ static const struct bci_metric catalogue[] = {
 		         "supervisor_version",
 		         "Devices by supervisor version: the most frequent by name, the rest as "
 		         "other, none if not told.",
-		         "Not to be added up over fleets: each has an other of its own.", NULL },
+		         "Not to be added up over fleets: what is other there differs.", NULL },
 		.needs = BCI_BIT(BCI_F_SUPERVISOR_VERSION),
 	},
 	[BCI_M_FLEET_BY_TYPE] = {
@@ -515,7 +515,7 @@ static const struct bci_metric catalogue[] = {
 		         "is_of__device_type",
 		         "Devices by device type: the most frequent by name, the rest as other, "
 		         "none if not told.",
-		         "Not to be added up over fleets: each has an other of its own.", NULL },
+		         "Not to be added up over fleets: what is other there differs.", NULL },
 		.needs = BCI_BIT(BCI_F_DEVICE_TYPE),
 	},
 	[BCI_M_FLEET_PINNED] = {
