@@ -151,6 +151,27 @@ class Paths(NetworkTest):
 PLAIN = ("--allow-http", "true")  # else no proxy may see what is sent
 
 
+class Forbidden(NetworkTest):
+    """A system that lets the program connect nowhere, as SELinux does with collectd."""
+
+    def test_says_what_to_do(self):
+        ip = lib.find("ip")
+        if not ip:
+            self.skipTest("iproute2 is not installed")
+
+        def enter():
+            lib.unshare(lib.BlackHole.CLONE_NEWNET)
+            subprocess.run([ip, "link", "set", "lo", "up"], check=True)
+            subprocess.run([ip, "route", "add", "prohibit", "192.0.2.7/32"], check=True)
+        reason = lib.no_namespaces(enter)
+        if reason:
+            self.skipTest(reason)
+        status, _, log = self.once("https://192.0.2.7", enter=enter)
+        self.assertEqual(status, 1)
+        self.assertIn("does not let this program connect; with SELinux, collectd needs: setsebool -P "
+                      "collectd_tcp_network_connect 1", log)
+
+
 class Proxies(NetworkTest):
     def test_proxy_by_option(self):
         api = self.api()

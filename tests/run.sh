@@ -59,7 +59,7 @@ install_packages() {
 	ensure_packages gcc g++ libc6-dev binutils meson ninja-build pkgconf python3 ca-certificates \
 		'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev libcmocka-dev \
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
-		valgrind pmccabe openssl man-db python3-h2 \
+		valgrind pmccabe openssl man-db iproute2 python3-h2 \
 		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 # what other plugins of collectd load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \

@@ -10,6 +10,7 @@
 #include "transport.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -148,7 +149,7 @@ static void describe(struct carrier *c, CURLcode code)
 {
 	struct bci_exchange *x = c->x;
 	char said[BCI_ERROR_BODY_MAX + 1];
-	long tunnel = 0;
+	long tunnel = 0, why = 0;
 
 	if (x->body_error)
 		return;
@@ -162,6 +163,13 @@ static void describe(struct carrier *c, CURLcode code)
 		tunnel = x->status == 407 && c->http->proxy && *c->http->proxy ? 407 : 0;
 	if (tunnel) {
 		snprintf(x->reason, sizeof(x->reason), "the proxy refuses (HTTP %ld)", tunnel);
+		return;
+	}
+	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &why);
+	if (code == CURLE_COULDNT_CONNECT && (why == EACCES || why == EPERM)) {
+		snprintf(x->reason, sizeof(x->reason),
+			 "the system does not let this program connect; with SELinux, collectd needs: "
+			 "setsebool -P collectd_tcp_network_connect 1");
 		return;
 	}
 	if (code != CURLE_OK) {

@@ -41,7 +41,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 ensure_packages gcc libc6-dev meson ninja-build pkgconf python3 python3-requests curl nginx-light openssl \
-	'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev zlib1g-dev libcmocka-dev collectd-core libyajl2 valgrind \
+	'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev zlib1g-dev libcmocka-dev collectd-core collectd-dev libyajl2 valgrind \
 	'libcurl3-gnutls|libcurl3t64-gnutls'
 pick_python
 
@@ -49,8 +49,8 @@ say "building a release (build-bench/)"
 # Of the tree only this, without the tests: a minute less.
 make_build() {
 	[ -e "$build/build.ninja" ] || stage "$work/build.log" meson setup "$build" "$root" \
-		-Dbuildtype=release -Dtests=enabled -Dexecd=enabled || return
-	stage "$work/build.log" ninja -C "$build" telegraf_execd/telegraf-balena \
+		-Dbuildtype=release -Dtests=enabled -Dexecd=enabled -Dcollectd=enabled || return
+	stage "$work/build.log" ninja -C "$build" telegraf_execd/telegraf-balena plugin_collectd/balena.so \
 		tests/bench/bare_multi tests/bench/bare_parse tests/bench/measure
 }
 if ! make_build; then
