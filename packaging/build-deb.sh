@@ -70,4 +70,4 @@ if [ "$check" -eq 1 ]; then
 		exit 1
 	fi
 fi
-deliver "$work"/*.deb
+deliver deb "$work"/*.deb

@@ -92,4 +92,4 @@ if [ "$check" -eq 1 ]; then
 		exit 1
 	fi
 fi
-deliver "$top"/RPMS/*/*.rpm "$top"/SRPMS/*.rpm
+deliver rpm "$top"/RPMS/*/*.rpm "$top"/SRPMS/*.rpm

@@ -24,9 +24,12 @@ pack_source() {
 			--numeric-owner --mode='u+rw,go=rX' --mtime="@$(source_date)" --format=ustar -c | gzip -9n >"$1"
 }
 
-# deliver FILE...: the packages to dist/, with what identifies them.
+# deliver SUFFIX FILE...: the packages to dist/, in place of those of earlier builds, with what
+# identifies them.
 deliver() {
 	mkdir -p "$dist"
+	rm -f "$dist"/*."$1"
+	shift
 	cp "$@" "$dist/"
 	say "in dist/, by SHA-256:"
 	(cd "$dist" && sha256sum "${@##*/}")
