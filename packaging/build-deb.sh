@@ -54,7 +54,8 @@ unless=nocheck # of the options and profiles that Debian's builds know
 if [ "$check" -eq 1 ]; then unless=""; fi
 say "building balenacrawl $release for $(dpkg --print-architecture)"
 build() {
-	cd "$tree" && DEB_BUILD_OPTIONS="parallel=$(nproc) $unless" DEB_BUILD_PROFILES=$unless dpkg-buildpackage -us -uc
+	cd "$tree" && DEB_BUILD_OPTIONS="parallel=$(nproc) $unless" DEB_BUILD_PROFILES=$unless \
+		env -u CFLAGS -u LDFLAGS -u CPPFLAGS dpkg-buildpackage -us -uc
 }
 if ! stage "$work/build.log" build; then
 	complain "the build failed:"

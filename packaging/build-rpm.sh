@@ -79,7 +79,7 @@ fi
 if [ "$check" -eq 0 ]; then options+=(--nocheck); fi
 say "building balenacrawl $version-1 as rpm"
 # What is installed here no rpm database knows.
-if ! stage "$top/build.log" rpmbuild -ba --nodeps "--load=$root/packaging/rpm/macros.debian" \
+if ! stage "$top/build.log" env -u CFLAGS -u LDFLAGS -u CPPFLAGS rpmbuild -ba --nodeps "--load=$root/packaging/rpm/macros.debian" \
 	--define "_topdir $top" --define "_dbpath $top/db" "${options[@]}" "$spec"; then
 	complain "the build failed:"
 	show_log "$top/build.log" 60

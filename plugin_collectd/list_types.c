@@ -14,7 +14,8 @@ int main(void)
 	for (size_t i = 0; (m = bcrawl_metric_at(i)); i++) {
 		if (balena_map_type(m, type))
 			continue;
-		if (printf("%s value:%s:U:U\n", type, m->kind == BCRAWL_COUNTER ? "DERIVE" : "GAUGE") < 0)
+		if (printf("%s value:%s:U:U\n", type,
+		           m->kind == BCRAWL_COUNTER ? "DERIVE" : "GAUGE") < 0)
 			return 1;
 	}
 	return fflush(stdout) != 0;

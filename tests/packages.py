@@ -17,7 +17,7 @@ import e2e_lib as lib
 
 NEXT = "0.2.0"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "balenacrawl"
-CLEAN = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
+CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
 BUILD_S, INSTALL_S = 300, 400
 RELEASE = re.search(r"^VERSION_CODENAME=(\w+)", pathlib.Path("/etc/os-release").read_text(), re.M)[1]
 VERSION = re.search(r"^\s*version: '([^']+)'", (lib.ROOT / "meson.build").read_text(), re.M)[1]
@@ -115,7 +115,7 @@ class Root:
         self.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
         self.write("etc/apt/apt.conf.d/90test", 'APT::Get::Assume-Yes "true";\n')
         # There is no init in there: the test is what starts and restarts the agents.
-        self.write("usr/local/bin/systemctl", '#!/bin/sh\necho "$*" >>/run/systemctl\n', 0o755)
+        self.write("usr/bin/systemctl", '#!/bin/sh\necho "$*" >>/run/systemctl\n', 0o755)
         self.run("apt-get -q update")
 
     def write(self, name, text, mode=0o644):
@@ -195,7 +195,7 @@ class Deb(PackageTest):
         root.replace(example, '"9103"', '"%d"' % port)
         root.run(token, lib.TOKEN.encode() + b"\n")
         root.run(activate)
-        self.assertEqual(root.asked_of_systemctl(), ["restart collectd"])
+        self.assertEqual(root.asked_of_systemctl()[-1], "restart collectd")
         path, url = root.dir / "etc/balenacrawl/token", "http://127.0.0.1:%d/metrics" % port
         self.assertEqual(path.stat().st_mode & 0o7777, 0o640)
         self.assertEqual(path.parent.stat().st_mode & 0o7777, 0o2750)
@@ -203,8 +203,12 @@ class Deb(PackageTest):
         self.wait_version(agent, url, "collectd_balena_crawl_info", VERSION)
         before = root.read("etc/collectd/collectd.conf.d/balena.conf"), path.read_text()
 
+        # Where systemd runs, the package asks it to restart the daemon, for it has the plugin.
+        (root.dir / "run/systemd/system").mkdir(parents=True)
+        root.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n", 0o755)
         root.put(built("deb", NEXT))
         root.run(install)
+        self.assertTrue(any("try-restart collectd.service" in line for line in root.asked_of_systemctl()))
         self.assertEqual((root.read("etc/collectd/collectd.conf.d/balena.conf"), path.read_text()), before)
         self.assertIsNone(agent.popen.poll())
         agent.stop()
@@ -221,7 +225,7 @@ class Deb(PackageTest):
         self.assertEqual(root.traces(), ["/etc/balenacrawl", "/etc/balenacrawl/token"])
 
     def test_telegraf(self):
-        """Under a Telegraf as its own package sets it up; an update does not touch what runs."""
+        """Under a Telegraf with the user and the folders of its own package; an update touches nothing that runs."""
         lib.require("telegraf")
         root, api, port = Root(self), self.api("--quiet"), lib.free_port()
         root.run("useradd --system --user-group telegraf")
@@ -239,7 +243,7 @@ class Deb(PackageTest):
         root.replace(example, ":9273", ":%d" % port)
         root.run(token, lib.TOKEN.encode() + b"\n")
         root.run(activate)
-        self.assertEqual(root.asked_of_systemctl(), ["restart telegraf"])
+        self.assertEqual(root.asked_of_systemctl()[-1], "restart telegraf")
         self.assertEqual(root.run("stat -c %a:%U:%G /etc/balenacrawl/token").strip(), "640:root:telegraf")
         url = "http://127.0.0.1:%d/metrics" % port
         command = ("setpriv", "--reuid=telegraf", "--regid=telegraf", "--init-groups", "telegraf", "--config",
@@ -257,7 +261,8 @@ class Deb(PackageTest):
         agent = self.start(root, "telegraf", *command)
         self.wait_version(agent, url, "balena_crawl_info", NEXT)
         agent.stop()
-        root.run("apt-get -q purge telegraf-balena libbalenacrawl0")
+        said = root.run("apt-get -q purge telegraf-balena libbalenacrawl0")
+        self.assertIn("/etc/telegraf/telegraf.d/telegraf-balena.conf still runs the program: Telegraf will not start", said)
         self.assertEqual(root.traces(), ["/etc/balenacrawl", "/etc/balenacrawl/token",
                                          "/etc/telegraf/telegraf.d/telegraf-balena.conf"])
 
@@ -303,6 +308,7 @@ class Rpm(PackageTest):
         root, api = Root(self), self.api("--quiet")
         root.run("apt-get -q install --no-install-recommends libcurl4 libjson-c5 collectd-core libmicrohttpd12 "
                  "libprotobuf-c1 libyajl2 ca-certificates")
+        root.run("useradd --system --user-group telegraf")
         root.write("etc/ld.so.conf.d/lib64.conf", "/usr/lib64\n")
         root.write("etc/collectd.d/balena.conf", "LoadPlugin balena\n")
         packages = {name: path for name, path in built("rpm").items() if not name.endswith(".src.rpm")}
@@ -315,7 +321,13 @@ class Rpm(PackageTest):
         # One without the library that it needs is refused.
         with self.assertRaisesRegex(AssertionError, "balenacrawl-libs"):
             rpm("-ivh", packages["telegraf-balena"])
-        rpm("-ivh", *packages.values())
+        rpm("-ivh", packages["balenacrawl-libs"], packages["telegraf-balena"])
+        # What comes later must not take the folder from Telegraf.
+        rpm("-ivh", packages["balenacrawl-devel"], packages["collectd-balena"])
+
+        def folder():
+            return root.run("stat -c %a:%U:%G /etc/balenacrawl").strip()
+        self.assertEqual(folder(), "2750:root:telegraf")
         self.assertEqual(rpm("-V", *packages), "")
         root.run("ldconfig")
         root.run("install -m 640 /dev/stdin /etc/balenacrawl/token", lib.TOKEN.encode() + b"\n")
@@ -338,6 +350,7 @@ class Rpm(PackageTest):
         later = {name: path for name, path in built("rpm", NEXT).items() if not name.endswith(".src.rpm")}
         rpm("-Uvh", *later.values())
         self.assertEqual(version(), NEXT)
+        self.assertEqual(folder(), "2750:root:telegraf")
         self.assertIn("/etc/collectd.d/balena.conf still loads the plugin", rpm("-e", "collectd-balena"))
         rpm("-e", *(set(packages) - {"collectd-balena"}))
         self.assertEqual(root.traces(), ["/etc/balenacrawl", "/etc/balenacrawl/token", "/etc/collectd.d/balena.conf",
