@@ -287,13 +287,12 @@ static void test_silent_connection(void **state)
 
 /* Of answers that are there together, the first to be read to its end ends its exchange before the
  * next is read: another request can then take its place. */
-static void test_one_after_the_other(void **state)
+static void check_one_after_the_other(int64_t pause_ms)
 {
 	static const char most[] = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"d\":[", rest[] = "]}";
 	struct bci_exchange first, second;
 	struct env e;
 
-	(void)state;
 	env_begin(&e, NULL, "");
 	/* Before the first answer libcurl waits whether one connection is enough for all. */
 	e.answer = "{\"d\":[]}";
@@ -315,14 +314,28 @@ static void test_one_after_the_other(void **state)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
 		assert_int_equal(send(fd, rest, strlen(rest), 0), strlen(rest));
 	}
+	e.ms += pause_ms;
 	while (!first.done && !second.done)
 		e.t.step(e.t.self, 20, -1);
-	assert_true(first.done != second.done);
+	assert_true(pause_ms || first.done != second.done);
 	finish(&e, &first);
 	finish(&e, &second);
 	assert_int_equal(first.result, BCI_RESULT_OK);
 	assert_int_equal(second.result, BCI_RESULT_OK);
 	env_end(&e);
+}
+
+static void test_one_after_the_other(void **state)
+{
+	(void)state;
+	check_one_after_the_other(0);
+}
+
+/* A machine that stood still for longer than our patience has not read what is there. */
+static void test_after_a_pause_of_all(void **state)
+{
+	(void)state;
+	check_one_after_the_other(2 * PATIENCE_MS);
 }
 
 /* What libcurl refuses to do is no want of memory, and no request is made. */
@@ -453,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_silent_connection),
 		cmocka_unit_test(test_one_after_the_other),
+		cmocka_unit_test(test_after_a_pause_of_all),
 		cmocka_unit_test(test_refused_by_libcurl),
 		cmocka_unit_test(test_peer_that_is_gone),
 		cmocka_unit_test(test_wake_and_cancel),

@@ -19,8 +19,9 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-/* More than requests may be under way; what does not fit is served all the same, later. */
-#define WATCHED_MAX 32
+/* A connection and what looks its name up, for each request. What does not fit is served all the
+ * same, when nothing else has come. */
+#define WATCHED_MAX (2 * BCI_CONCURRENCY_MAX)
 
 struct http {
 	CURLM *multi;
@@ -168,8 +169,8 @@ static void describe(struct carrier *c, CURLcode code)
 	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &why);
 	if (code == CURLE_COULDNT_CONNECT && (why == EACCES || why == EPERM)) {
 		snprintf(x->reason, sizeof(x->reason),
-			 "the system does not let this program connect; with SELinux, collectd needs: "
-			 "setsebool -P collectd_tcp_network_connect 1");
+			 "the system does not let this program connect; with SELinux, "
+			 "collectd needs: setsebool -P collectd_tcp_network_connect 1");
 		return;
 	}
 	if (code != CURLE_OK) {
@@ -527,6 +528,21 @@ static void http_cancel(void *self, struct bci_exchange *x)
 	}
 }
 
+static bool is_stalled(const struct carrier *c, int64_t now)
+{
+	return now - c->active_at >= c->x->patience_ms;
+}
+
+static bool any_stalled(const struct http *h)
+{
+	int64_t now = bci_clock_net(h->clock);
+
+	for (const struct carrier *c = h->busy; c; c = c->next)
+		if (is_stalled(c, now))
+			return true;
+	return false;
+}
+
 /* Ends what has stood still; curl's own low-speed limit would also count the sink's time. Returns
  * whether anything has. */
 static bool drop_stalled(struct http *h)
@@ -536,7 +552,7 @@ static bool drop_stalled(struct http *h)
 
 	for (struct carrier *c = h->busy, *next; c; c = next) {
 		next = c->next;
-		if (now - c->active_at < c->x->patience_ms)
+		if (!is_stalled(c, now))
 			continue;
 		snprintf(c->error, sizeof(c->error), "no data for %d seconds",
 			 (int)(c->x->patience_ms / 1000));
@@ -587,7 +603,8 @@ static bool finish_done(struct http *h)
 
 /* Reads what has come, one connection after the other, until an exchange is at its end: its place
  * can then be taken by the next while the others' answers are still being read. Made to serve all
- * connections at once, libcurl lets none of them end before each was read. */
+ * connections at once, libcurl lets none of them end before each was read; what shares one, as in
+ * HTTP/2, still ends together. */
 static CURLMcode serve_one_by_one(struct http *h, bool *any)
 {
 	int running = 0;
@@ -620,10 +637,11 @@ static void http_step(void *self, int timeout_ms, int wake_fd)
 
 	h->came = false;
 	rc = serve_one_by_one(h, &any);
-	/* Where nothing has come, whatever may be due that was not told. */
-	if (rc == CURLM_OK && !h->came && !any) {
+	/* Where nothing has come, whatever may be due that was not told; and after a pause of the
+	 * whole machine what seems to have stood still may only not have been read. */
+	if (rc == CURLM_OK && ((!h->came && !any) || any_stalled(h))) {
 		rc = curl_multi_perform(h->multi, &running);
-		any = finish_done(h);
+		any |= finish_done(h);
 	}
 	if (rc != CURLM_OK)
 		drop_all(h, rc);
