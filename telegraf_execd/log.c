@@ -5,6 +5,7 @@
  * write. */
 #include "log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,9 +21,12 @@ static void write_all(const char *text, size_t n)
 {
 	struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	while (n > 0 && poll(&fd, 1, WRITE_WAIT_MS) == 1) {
+	/* A wait that fails says nothing against writing. */
+	while (n > 0 && poll(&fd, 1, WRITE_WAIT_MS) != 0) {
 		ssize_t w = write(STDERR_FILENO, text, n);
 
+		if (w < 0 && errno == EINTR)
+			continue;
 		if (w < 0)
 			return;
 		text += w;

@@ -4,7 +4,7 @@ ours on loopback, and what they must show, computed from the fake's own truth by
 the metric catalogue, not by the code under test.
 
 Environment (tests/run.sh sets all but the last, which is Meson's):
-  BALENACRAWL_MUST              words of collectd, h2, prometheus, telegraf: missing is a failure
+  BALENACRAWL_MUST              words of collectd, h2, packages, prometheus, strace, telegraf: missing is a failure
   BALENACRAWL_TELEGRAF          the Telegraf to use, else the one in PATH
   BALENACRAWL_TELEGRAF_MISSING  why there is none
   BALENACRAWL_KEEP              a directory for all that the agents said, for lint_secrets.py
@@ -64,6 +64,8 @@ def missing(what):
         if not telegraf_path():
             return os.environ.get("BALENACRAWL_TELEGRAF_MISSING") or "telegraf is not installed"
         return None
+    if what == "strace":
+        return None if find("strace") else "strace is not installed"
     if what == "h2":
         return None if importlib.util.find_spec("h2") else "python3-h2 is not installed"
     if what == "collectd":

@@ -13,7 +13,7 @@ import sys
 
 TABLE = "docs/faults.md"
 # All tests of these must be in the table.
-WHOLE = ("e2e_agents", "e2e_faults", "e2e_http2", "e2e_time", "test_execd_faults", "test_faults", "test_http_faults", "test_oom")
+WHOLE = ("e2e_agents", "e2e_faults", "e2e_http2", "e2e_io", "e2e_time", "test_execd_faults", "test_faults", "test_http_faults", "test_oom")
 NAME = re.compile(r"^`(\w+):((?:\w+\.)?test_\w+)`$")
 
 

@@ -59,7 +59,7 @@ install_packages() {
 	ensure_packages gcc g++ libc6-dev binutils meson ninja-build pkgconf python3 ca-certificates \
 		'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev libcmocka-dev \
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
-		valgrind pmccabe openssl man-db iproute2 python3-h2 \
+		valgrind pmccabe openssl man-db iproute2 strace python3-h2 \
 		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 # what other plugins of collectd load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
@@ -164,7 +164,8 @@ install_packages
 pick_python
 unpack_prometheus
 # What an end-to-end test must find; without it the test is skipped by name.
-export BALENACRAWL_MUST="collectd h2 packages prometheus"
+export BALENACRAWL_MUST="collectd h2 packages prometheus strace"
+if [ "$full" -eq 1 ]; then export BALENACRAWL_STRIDE=1; fi # every call fails in turn, not every so many-th
 if pinned_telegraf || telegraf=$(command -v telegraf); then
 	export BALENACRAWL_TELEGRAF=$telegraf
 	BALENACRAWL_MUST+=" telegraf"

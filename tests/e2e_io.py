@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A whole crawl of telegraf-balena in which the n-th call of the system fails that writes, waits, sends or
+receives, for all n, once and from then on: strace is what makes them fail. Whatever happens the
+program ends by itself and writes whole lines; and what it says was whole has every series.
+
+Environment: BALENACRAWL_STRIDE  take every so many-th n; default 7."""
+import collections
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+
+import e2e_lib as lib
+
+STRIDE = int(os.environ.get("BALENACRAWL_STRIDE") or 7)
+DEADLINE_S = 2
+ENDS_S = 20  # under strace, on a busy machine
+# What each can really end with.
+ERRORS = {"write": ("EIO", "ENOSPC", "EINTR"), "poll": ("ENOMEM", "EINTR"), "sendto": ("ECONNRESET", "EINTR"),
+          "recvfrom": ("ECONNRESET", "ETIMEDOUT", "EINTR")}
+# Of a crawl, and different each time.
+OF_ITSELF = re.compile(r"balena_(?:crawl|api|shard)_")
+
+
+class Faults(lib.AgentTest):
+    @classmethod
+    def setUpClass(cls):
+        lib.require("strace")
+        if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode:
+            raise lib.unittest.SkipTest("strace may trace nothing here")
+        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
+        cls.addClassCleanup(lib.shutil.rmtree, cls.directory)
+        cls.token_file = cls.directory / "token"
+        cls.token_file.write_text(lib.TOKEN + "\n")
+
+    def setUp(self):
+        self.fake = self.api("--quiet", devices=20)
+
+    def crawl(self, *strace):
+        """(exit status, lines, what went to stderr) of one crawl under strace."""
+        with open(self.directory / "out", "w+b") as out:
+            done = subprocess.run(
+                ["strace", "-f", "-qq", *strace, lib.execd_path(), "--once", "--api-url", self.fake.url, "--token-file",
+                 self.token_file, "--start-jitter", "0", "--page-size", "5", "--deadline", str(DEADLINE_S),
+                 "--requests-per-minute", "0"], stdout=out, stderr=subprocess.PIPE, env={}, check=False, timeout=ENDS_S)
+            out.seek(0)
+            said = out.read()
+        lib.check_no_token("telegraf-balena", said, done.stderr)
+        self.assertTrue(said == b"" or said.endswith(b"\n"), said[-200:])
+        return done.returncode, said.decode().splitlines(), done.stderr.decode()
+
+    @staticmethod
+    def series(lines):
+        """Values of fleets and devices; a line that is not whole is no line protocol."""
+        found = {}
+        for line in lines:
+            found.update(lib.parse_line(line))
+        return {key: value for key, value in found.items() if not OF_ITSELF.match(key[0])}
+
+    def test_each_call_fails(self):
+        log = self.directory / "calls"
+        status, lines, said = self.crawl("-o", log, "-e", "trace=" + ",".join(ERRORS))
+        self.assertEqual((status, said), (0, ""))
+        whole = self.series(lines)
+        calls = collections.Counter(re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.M))
+        # It does all of these, or nothing would be shown.
+        self.assertEqual(set(calls), set(ERRORS))
+        for call, errors in ERRORS.items():
+            for n in range(1, calls[call] + 1, STRIDE):
+                for error in errors:
+                    # Nothing is interrupted for ever.
+                    for lasting in ("",) if error == "EINTR" else ("", "+"):
+                        what = "%s:error=%s:when=%d%s" % (call, error, n, lasting)
+                        with self.subTest(what):
+                            self.check(whole, what)
+
+    def check(self, whole, what):
+        status, lines, said = self.crawl("-o", "/dev/null", "-e", "inject=" + what)
+        self.assertIn(status, (0, 1), said)
+        series = self.series(lines)
+        # No value but those that are true, whatever is missing.
+        for key, value in series.items():
+            if not key[0].endswith("crawl_success"):
+                self.assertEqual(value, whole.get(key), key)
+        if status == 0 and not said:
+            self.assertEqual(set(series), set(whole))
+        elif not (what.startswith("write") and what.endswith("+")):  # then it cannot say why either
+            self.assertRegex(said, r"^[EWI]! ")
+
+
+if __name__ == "__main__":
+    lib.main()
