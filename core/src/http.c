@@ -166,8 +166,9 @@ static void describe(struct carrier *c, CURLcode code)
 		snprintf(x->reason, sizeof(x->reason), "the proxy refuses (HTTP %ld)", tunnel);
 		return;
 	}
-	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &why);
-	if (code == CURLE_COULDNT_CONNECT && (why == EACCES || why == EPERM)) {
+	if (code == CURLE_COULDNT_CONNECT)
+		curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &why);
+	if (why == EACCES || why == EPERM) {
 		snprintf(x->reason, sizeof(x->reason),
 			 "the system does not let this program connect; with SELinux, "
 			 "collectd needs: setsebool -P collectd_tcp_network_connect 1");
@@ -391,14 +392,12 @@ static int on_watch(CURL *easy, curl_socket_t fd, int what, void *user, void *so
 {
 	struct http *h = user;
 	size_t i = 0;
-	short events = 0;
+	/* None of one that is to be removed. */
+	short events = (short)((what & CURL_POLL_IN ? POLLIN : 0) |
+	                       (what & CURL_POLL_OUT ? POLLOUT : 0));
 
 	(void)easy;
 	(void)socket_user;
-	if (what != CURL_POLL_REMOVE) {
-		events = what & CURL_POLL_IN ? POLLIN : 0;
-		events = (short)(events | (what & CURL_POLL_OUT ? POLLOUT : 0));
-	}
 	while (i < h->watched_count && h->watched[i].fd != fd)
 		i++;
 	if (i == h->watched_count && (!events || i == WATCHED_MAX))
