@@ -40,17 +40,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/packaging/lib-common.sh"
 . "$root/packaging/lib-package.sh"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's own tools before a developer's
-work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl.XXXXXX")
-
-cleanup() {
-	trap '' INT TERM HUP
-	end_process "$stage_pid"
-	drop_service_guard
-	rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+open_work
 
 packages=(rpm gcc libc6-dev meson ninja-build pkgconf collectd-dev 'libcurl4-openssl-dev|libcurl4-gnutls-dev'
 	libjson-c-dev libcmocka-dev python3)

@@ -4,7 +4,7 @@
 # What packaging/quickstart.sh and tests/run.sh share: lines with a clock, stages with their log,
 # Debian packages, a free port, a build. Sourced, never run.
 #
-# The sourcing script sets "root" (the source tree) and "work" (a private temporary directory).
+# The sourcing script sets "root" (the source tree) and calls open_work.
 
 SECONDS=0 # bash counts it up: the clock of say()
 stage_pid=""
@@ -13,6 +13,22 @@ stage_pid=""
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 
 complain() { printf '[%4ds] %s\n' "$SECONDS" "$*" >&2; }
+
+# open_work: sets "work", a private temporary directory. It goes with the script, however that ends, and
+# so does what a stage runs. A script with more to end sets an EXIT trap of its own that calls close_work.
+open_work() {
+	work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl.XXXXXX")
+	trap close_work EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+close_work() {
+	trap '' INT TERM HUP
+	end_process "$stage_pid"
+	drop_service_guard
+	rm -rf "$work"
+}
 
 # Ends a process that we started, with its process group if it leads one: asked first, then made.
 end_process() {

@@ -55,20 +55,16 @@ agent=${agent:-collectd}
 . "$root/packaging/lib-common.sh"
 . "$root/packaging/lib-telegraf.sh"
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl.XXXXXX")
+open_work
 agent_pid="" fake_pid=""
 
 cleanup() {
 	trap '' INT TERM HUP
-	end_process "$stage_pid"
 	end_process "$agent_pid"
 	end_process "$fake_pid"
-	drop_service_guard
-	rm -rf "$work"
+	close_work
 }
 trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 
 # start LOG COMMAND...: in the background, in a process group of its own, so that Ctrl-C reaches
 # this script alone and the order of ending is ours. Its pid is in $!.

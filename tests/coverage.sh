@@ -20,8 +20,7 @@ esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/packaging/lib-common.sh"
 build=$(realpath -m "${1:-$root/build-coverage}")
-work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl-coverage.XXXXXX")
-trap 'end_process "$stage_pid"; rm -rf "$work"' EXIT
+open_work
 
 ensure_packages gcovr
 say "building ($build)"

@@ -28,16 +28,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH # Debian's own tools before a developer's
 build=$root/build-test
 build_asan=$root/build-asan
-work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl.XXXXXX")
+open_work
 passed=0 failed=0 skipped=0
 finished=0
 
 # The closing line comes whatever happens: an end before its time is a failure too.
 cleanup() {
-	trap '' INT TERM HUP
-	end_process "$stage_pid"
-	drop_service_guard
-	rm -rf "$work"
+	close_work
 	if [ "$finished" -eq 0 ]; then
 		failed=$((failed + 1))
 		say "FAIL: ended before all tests were run"
@@ -45,8 +42,6 @@ cleanup() {
 	fi
 }
 trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 
 finish() {
 	finished=1

@@ -28,17 +28,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$root/packaging/lib-telegraf.sh"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 build=$root/build-bench
-work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl.XXXXXX")
-
-cleanup() {
-	trap '' INT TERM HUP
-	end_process "$stage_pid"
-	drop_service_guard
-	rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+open_work
 
 ensure_packages gcc libc6-dev meson ninja-build pkgconf python3 python3-requests curl nginx-light openssl \
 	'libcurl4-openssl-dev|libcurl4-gnutls-dev' libjson-c-dev zlib1g-dev libcmocka-dev collectd-core collectd-dev libyajl2 valgrind \
