@@ -16,7 +16,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -76,10 +75,7 @@ class FaultTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
-        cls.addClassCleanup(shutil.rmtree, cls.directory, True)
-        cls.token_file = cls.directory / "token"
-        cls.token_file.write_text(lib.TOKEN + "\n")
+        lib.give_directory(cls)
         cls.api = fake_api.FakeApi(fake_api.World(**cls.world), [lib.TOKEN]).start()
         cls.addClassCleanup(cls.api.stop)
         cls.rows = json.loads(fake_api.dump(cls.api.world.device_dicts(0, 1000000)))

@@ -7,11 +7,10 @@ program ends by itself and writes whole lines; and what it says was whole has ev
 Environment: BALENACRAWL_STRIDE  take every so many-th n; default 7."""
 import collections
 import os
-import pathlib
 import re
 import subprocess
-import tempfile
 
+import e2e_faults as faults
 import e2e_lib as lib
 
 STRIDE = int(os.environ.get("BALENACRAWL_STRIDE") or 7)
@@ -20,8 +19,6 @@ ENDS_S = 20  # under strace, on a busy machine
 # What each can really end with.
 ERRORS = {"write": ("EIO", "ENOSPC", "EINTR"), "poll": ("ENOMEM", "EINTR"), "sendto": ("ECONNRESET", "EINTR"),
           "recvfrom": ("ECONNRESET", "ETIMEDOUT", "EINTR")}
-# Of a crawl, and different each time.
-OF_ITSELF = re.compile(r"balena_(?:crawl|api|shard)_")
 
 
 class Faults(lib.AgentTest):
@@ -30,26 +27,19 @@ class Faults(lib.AgentTest):
         lib.require("strace")
         if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode:
             raise lib.unittest.SkipTest("strace may trace nothing here")
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
-        cls.addClassCleanup(lib.shutil.rmtree, cls.directory)
-        cls.token_file = cls.directory / "token"
-        cls.token_file.write_text(lib.TOKEN + "\n")
+        lib.give_directory(cls)
 
     def setUp(self):
         self.fake = self.api("--quiet", devices=20)
 
     def crawl(self, *strace):
         """(exit status, lines, what went to stderr) of one crawl under strace."""
-        with open(self.directory / "out", "w+b") as out:
-            done = subprocess.run(
-                ["strace", "-f", "-qq", *strace, lib.execd_path(), "--once", "--api-url", self.fake.url, "--token-file",
-                 self.token_file, "--start-jitter", "0", "--page-size", "5", "--deadline", str(DEADLINE_S),
-                 "--requests-per-minute", "0"], stdout=out, stderr=subprocess.PIPE, env={}, check=False, timeout=ENDS_S)
-            out.seek(0)
-            said = out.read()
-        lib.check_no_token("telegraf-balena", said, done.stderr)
-        self.assertTrue(said == b"" or said.endswith(b"\n"), said[-200:])
-        return done.returncode, said.decode().splitlines(), done.stderr.decode()
+        run = lib.run(
+            lib.find("strace"), "-f", "-qq", *strace, lib.execd_path(), "--once", "--api-url", self.fake.url,
+            "--token-file", self.token_file, "--start-jitter", "0", "--page-size", "5", "--deadline", DEADLINE_S,
+            "--requests-per-minute", "0", timeout=ENDS_S)
+        self.assertTrue(run.stdout == b"" or run.stdout.endswith(b"\n"), run.stdout[-200:])
+        return run.returncode, run.stdout.decode().splitlines(), run.stderr.decode()
 
     @staticmethod
     def series(lines):
@@ -57,7 +47,7 @@ class Faults(lib.AgentTest):
         found = {}
         for line in lines:
             found.update(lib.parse_line(line))
-        return {key: value for key, value in found.items() if not OF_ITSELF.match(key[0])}
+        return {key: value for key, value in found.items() if not key[0].startswith(faults.OF_THE_CRAWL)}
 
     def test_each_call_fails(self):
         log = self.directory / "calls"

@@ -662,6 +662,14 @@ LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
 ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 
+def give_directory(test_class):
+    """In setUpClass: a folder that goes with the class, and a token file in it."""
+    test_class.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
+    test_class.addClassCleanup(shutil.rmtree, test_class.directory, True)
+    test_class.token_file = test_class.directory / "token"
+    test_class.token_file.write_text(TOKEN + "\n")
+
+
 class Url:
     """Any server in place of a fake API, for an account block."""
 

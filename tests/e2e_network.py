@@ -4,12 +4,10 @@
 port in the URL, a proxy by option and by environment. The fake API stands behind real sockets."""
 import http.client
 import http.server
-import pathlib
 import select
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import unittest
 import urllib.parse
@@ -106,13 +104,7 @@ class RelayHandler(http.server.BaseHTTPRequestHandler):
 class NetworkTest(lib.AgentTest):
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
-        cls.token_file = cls.directory / "token"
-        cls.token_file.write_text(lib.TOKEN + "\n")
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.directory, ignore_errors=True)
+        lib.give_directory(cls)
 
     def relay(self, *arguments, **more):
         relay = Relay(*arguments, **more)

@@ -58,8 +58,8 @@ def scratch():
 def source(version=None):
     """A copy of the source tree, of another version if that is said."""
     tree = scratch() / ("tree-" + (version or "now"))
-    files = subprocess.run(["git", "-C", lib.ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                           stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
+    files = subprocess.run(["git", "-C", lib.ROOT, "ls-files", "-z"], stdout=subprocess.PIPE,
+                           check=True).stdout.decode().split("\0")
     for name in filter(None, files):
         (tree / name).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         shutil.copy2(lib.ROOT / name, tree / name)
@@ -176,25 +176,35 @@ class PackageTest(lib.AgentTest):
         lib.wait_for("a crawl by " + version, there, [agent], seconds=150)
 
 
-class Deb(PackageTest):
-    def test_same_bytes(self):
-        once = {name: path.read_bytes() for name, path in built("deb").items()}
-        check_call(source() / "packaging/build-deb.sh", timeout=BUILD_S)
+    def check_same_bytes(self, what):
+        once = {path.name: path.read_bytes() for path in built(what).values()}
+        check_call(source() / "packaging" / ("build-%s.sh" % what), timeout=BUILD_S)
         again = {path.name: path.read_bytes() for path in (source() / "dist").iterdir()}
         shutil.rmtree(source() / "dist")
-        self.assertEqual({built("deb")[name].name: data for name, data in once.items()}, again)
+        self.assertEqual(once, again)
+
+
+class Deb(PackageTest):
+    def test_same_bytes(self):
+        self.check_same_bytes("deb")
+
+    @staticmethod
+    def set_up(root, package, example, *edits):
+        """By the README's commands; `edits` are what the example needs in a test. Returns the first one."""
+        root.put(built("deb"))
+        install, token, activate = readme_commands(package)
+        root.run(install)
+        for old, new in edits:
+            root.replace("usr/share/doc/%s/examples/%s" % (package, example), old, new)
+        root.run(token, lib.TOKEN.encode() + b"\n")
+        root.run(activate)
+        return install
 
     def test_collectd(self):
         """Installed, updated and removed under a collectd as Debian configures it."""
         root, api, port = Root(self), self.api("--quiet"), lib.free_port()
-        root.put(built("deb"))
-        install, token, activate = readme_commands("collectd-balena")
-        root.run(install)
-        example = "usr/share/doc/collectd-balena/examples/balena.conf"
-        root.replace(example, '/token"\n', '/token"\n    APIURL "%s"\n' % api.url)
-        root.replace(example, '"9103"', '"%d"' % port)
-        root.run(token, lib.TOKEN.encode() + b"\n")
-        root.run(activate)
+        install = self.set_up(root, "collectd-balena", "balena.conf", ('/token"\n', '/token"\n    APIURL "%s"\n' % api.url),
+                              ('"9103"', '"%d"' % port))
         self.assertEqual(root.asked_of_systemctl()[-1], "restart collectd")
         path, url = root.dir / "etc/balenacrawl/token", "http://127.0.0.1:%d/metrics" % port
         self.assertEqual(path.stat().st_mode & 0o7777, 0o640)
@@ -235,14 +245,8 @@ class Deb(PackageTest):
         (root.dir / "etc/telegraf/telegraf.d").mkdir(mode=0o755)
         (root.dir / "etc/telegraf").chmod(0o755)
         (root.dir / "etc/telegraf/telegraf.d").chmod(0o755)
-        root.put(built("deb"))
-        install, token, activate = readme_commands("telegraf-balena")
-        root.run(install)
-        example = "usr/share/doc/telegraf-balena/examples/telegraf-balena.conf"
-        root.replace(example, 'token"]', 'token", "--api-url", "%s"]' % api.url)
-        root.replace(example, ":9273", ":%d" % port)
-        root.run(token, lib.TOKEN.encode() + b"\n")
-        root.run(activate)
+        install = self.set_up(root, "telegraf-balena", "telegraf-balena.conf", (
+            'token"]', 'token", "--api-url", "%s"]' % api.url), (":9273", ":%d" % port))
         self.assertEqual(root.asked_of_systemctl()[-1], "restart telegraf")
         self.assertEqual(root.run("stat -c %a:%U:%G /etc/balenacrawl/token").strip(), "640:root:telegraf")
         url = "http://127.0.0.1:%d/metrics" % port
@@ -281,11 +285,7 @@ class Deb(PackageTest):
 
 class Rpm(PackageTest):
     def test_same_bytes(self):
-        once = {path.name: path.read_bytes() for path in built("rpm").values()}
-        check_call(source() / "packaging/build-rpm.sh", timeout=BUILD_S)
-        again = {path.name: path.read_bytes() for path in (source() / "dist").iterdir()}
-        shutil.rmtree(source() / "dist")
-        self.assertEqual(once, again)
+        self.check_same_bytes("rpm")
 
     @staticmethod
     def stub(packages):
