@@ -37,7 +37,7 @@ class Faults(lib.AgentTest):
         run = lib.run(
             lib.find("strace"), "-f", "-qq", *strace, lib.execd_path(), "--once", "--api-url", self.fake.url,
             "--token-file", self.token_file, "--start-jitter", "0", "--page-size", "5", "--deadline", DEADLINE_S,
-            "--requests-per-minute", "0", timeout=ENDS_S)
+            "--requests-per-minute", "0", timeout=ENDS_S, program=lib.execd_path())
         self.assertTrue(run.stdout == b"" or run.stdout.endswith(b"\n"), run.stdout[-200:])
         return run.returncode, run.stdout.decode().splitlines(), run.stderr.decode()
 

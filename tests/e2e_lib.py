@@ -305,11 +305,12 @@ def check_no_token(name, *said, token=TOKEN):
                 raise AssertionError("%s shows the token: %r" % (name, line[:300]))
 
 
-def run(*command, env=None, timeout=120, enter=None):
-    """A run of a program of ours, in nothing but this environment, that says no token."""
+def run(*command, env=None, timeout=120, enter=None, program=None):
+    """A run of a program of ours, in nothing but this environment, that says no token. If another program
+    starts it, program is ours."""
     done = subprocess.run([str(word) for word in command], capture_output=True, timeout=timeout, env=env or {},
                           check=False, preexec_fn=enter)
-    check_no_token(pathlib.Path(command[0]).name, done.stdout, done.stderr)
+    check_no_token(pathlib.Path(program or command[0]).name, done.stdout, done.stderr)
     return done
 
 
