@@ -4,20 +4,19 @@
  * Nothing here switches on a key but the checks that concern several options. */
 #include "options.h"
 
+#include "file.h"
 #include "limits.h"
 #include "metrics.h"
 #include "tags.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define NO_PROXY "none"
 
@@ -572,32 +571,6 @@ double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
 
 /* ---- checks over several options ---- */
 
-/* Reads at most size bytes of a plain file; 0 or an errno. A pipe might never give anything. */
-static int load(const char *path, char *text, size_t size, size_t *n)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	ssize_t got = 1;
-	int e = 0, interrupts = 0;
-
-	if (fd < 0)
-		return errno;
-	*n = 0;
-	if (fstat(fd, &st))
-		e = errno;
-	else if (!S_ISREG(st.st_mode))
-		e = ESPIPE;
-	while (!e && *n < size && got != 0) {
-		got = read(fd, text + *n, size - *n);
-		if (got > 0)
-			*n += (size_t)got;
-		else if (got < 0 && (errno != EINTR || ++interrupts == BCI_INTERRUPTS_MAX))
-			e = errno;
-	}
-	close(fd);
-	return e;
-}
-
 /* What holds no slash may be the token itself, put there by mistake: it is not repeated. */
 static int refuse_token_file(const char *path, int e, struct bcrawl_error *err)
 {
@@ -609,7 +582,7 @@ static int refuse_token_file(const char *path, int e, struct bcrawl_error *err)
 		                     "/etc/balenacrawl/token, not the token "
 		                     "itself", key, strerror(e));
 	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s", key, path,
-	                     e == ESPIPE ? "not a plain file" : strerror(e));
+	                     bci_file_reason(e));
 }
 
 static int read_token_file(const char *path, char **token, struct bcrawl_error *err)
@@ -620,7 +593,7 @@ static int read_token_file(const char *path, char **token, struct bcrawl_error *
 
 	if (!text)
 		return bci_error_nomem(err);
-	e = load(path, text, BCI_TOKEN_MAX + 1, &n);
+	e = bci_file_read(path, text, BCI_TOKEN_MAX + 1, &n);
 	if (e)
 		return refuse_token_file(path, e, err);
 	/* An editor ends the file with a newline; nothing else may stand beside the token. */
@@ -712,11 +685,11 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 		                     "would show the token to the proxy; use https://, %s, or %s",
 		                     options[BCI_OPT_PROXY].pub.key, proxy, NO_PROXY,
 		                     options[BCI_OPT_ALLOW_HTTP].pub.key);
-	number = *ca ? load(ca, &byte, 1, &n) : 0;
+	number = *ca ? bci_file_read(ca, &byte, 1, &n) : 0;
 	if (number)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s",
 		                     options[BCI_OPT_CA_FILE].pub.key, ca,
-		                     number == ESPIPE ? "not a plain file" : strerror(number));
+		                     bci_file_reason(number));
 	/* Each value by itself was good; together they may be too many, or alike. */
 	rc = check_tag_keys(bci_config_text(cfg, BCI_OPT_INFO_TAGS), err);
 	if (rc)
