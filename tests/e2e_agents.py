@@ -69,11 +69,7 @@ class CollectdStop(lib.AgentTest):
         self.check_stop(agent)
 
     def test_stuck_resolver(self):
-        reason = lib.BlackHole.missing()
-        if reason:
-            self.skipTest(reason)
-        hole = lib.BlackHole()
-        self.addCleanup(hole.close)
+        hole = self.black_hole()
         agent = self.collectd(self.account("https://api.stuck.invalid-but-looked-up.example"), interval=60,
                               alone=True, enter=hole.enter)
         hole.wait_asked()

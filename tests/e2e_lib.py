@@ -64,8 +64,8 @@ def missing(what):
         if not telegraf_path():
             return os.environ.get("BALENACRAWL_TELEGRAF_MISSING") or "telegraf is not installed"
         return None
-    if what == "strace":
-        return None if find("strace") else "strace is not installed"
+    if what in ("dnsmasq", "strace"):
+        return None if find(what) else "%s is not installed" % what
     if what == "h2":
         return None if importlib.util.find_spec("h2") else "python3-h2 is not installed"
     if what == "collectd":
@@ -604,11 +604,12 @@ TELEGRAF_OUTPUT = """\
 
 
 class Telegraf(Process):
-    """A Telegraf with inputs.execd running our program and outputs.prometheus_client."""
+    """A Telegraf with inputs.execd running our program and outputs.prometheus_client, which shows what it
+    was given for so long as `expires` says."""
 
-    def __init__(self, api, *arguments, signal_mode="STDIN"):
+    def __init__(self, api, *arguments, signal_mode="STDIN", port=None, expires="5m", enter=None):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = "http://127.0.0.1:%d/metrics" % self.port
         token_file = api.directory / "token"
         token_file.write_text(TOKEN + "\n")
@@ -625,8 +626,8 @@ class Telegraf(Process):
   signal = "%s"
   restart_delay = "1s"
   data_format = "influx"
-%s""" % (TELEGRAF_BUFFERS, json.dumps(command), signal_mode, TELEGRAF_OUTPUT % (self.port, "5m")))
-        super().__init__("telegraf", [telegraf_path(), "--config", self.conf], directory)
+%s""" % (TELEGRAF_BUFFERS, json.dumps(command), signal_mode, TELEGRAF_OUTPUT % (self.port, expires)))
+        super().__init__("telegraf", [telegraf_path(), "--config", self.conf], directory, enter=enter)
 
 
 class Prometheus(Process):
@@ -689,6 +690,12 @@ class AgentTest(unittest.TestCase):
     def closed(self, process):
         self.addCleanup(process.close)
         return process
+
+    def black_hole(self):
+        reason = BlackHole.missing()
+        if reason:
+            self.skipTest(reason)
+        return self.closed(BlackHole())
 
     def api(self, *arguments, **world):
         return self.closed(FakeApi(*arguments, **world))

@@ -16,7 +16,7 @@ static void keep_request(struct fake_transport *t, const char *target, const cha
 		t->log = realloc(t->log, t->log_cap * sizeof(*t->log));
 		assert_non_null(t->log);
 	}
-	t->log[t->log_count++] = (struct fake_request){ strdup(target), strdup(token), t->mono_ms };
+	t->log[t->log_count++] = (struct fake_request){ strdup(target), token ? strdup(token) : NULL, t->mono_ms };
 }
 
 static struct fake_rule rule_for(struct fake_transport *t, const char *target, const char *token)

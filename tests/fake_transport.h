@@ -42,7 +42,7 @@ struct fake_transport {
 	int64_t step_ms;    /* the time that a step with something to do takes */
 
 	struct fake_request {
-		char *target, *token;
+		char *target, *token; /* token NULL: none was sent */
 		int64_t at; /* when it was begun, monotonic */
 	} *log; /* of all requests */
 	size_t log_count, log_cap;

@@ -38,5 +38,5 @@ only_in() {
 agent_includes plugin_collectd
 agent_includes telegraf_execd
 only_in 'curl/' 'http\.c'
-only_in 'json-c/|json\.h>|json_' '(page|extract|tally|fleet|server|json|json_token)\.[ch]'
+only_in 'json-c/|json\.h>|json_' '(page|extract|tally|fleet|server|json|json_token|roster)\.[ch]'
 exit "$status"

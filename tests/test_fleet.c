@@ -188,6 +188,11 @@ static void test_limit(void **state)
 	json_object_put(o);
 }
 
+static bool is_held(void *selection, const struct bci_fleet *f)
+{
+	return bci_selection_holds(selection, f);
+}
+
 static void test_select(void **state)
 {
 	static const struct {
@@ -209,7 +214,7 @@ static void test_select(void **state)
 		size_t n = 0;
 
 		fill(&fs, 4);
-		bci_fleets_select(&fs, &(struct bci_selection){ cases[i].include, cases[i].exclude, "*", "" });
+		bci_fleets_keep(&fs, is_held, &(struct bci_selection){ cases[i].include, cases[i].exclude, "*", "" });
 		while (cases[i].ids[n])
 			n++;
 		CHECK_INT(cases[i].include, fs.n, n);
@@ -253,15 +258,15 @@ static void test_organizations(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {
-		const struct bci_selection s = { cases[i].fleet, cases[i].exclude_fleet, cases[i].organization,
-			                         cases[i].exclude_organization };
+		struct bci_selection s = { cases[i].fleet, cases[i].exclude_fleet, cases[i].organization,
+			                   cases[i].exclude_organization };
 		struct bci_fleets fs = { 0 };
 		struct bci_stats stats = { 0 };
 		size_t n = 0;
 
 		for (size_t k = 0; k < LEN(fleets); k++)
 			CHECK_INT(fleets[k], add(&fs, fleets[k], &stats), 0);
-		bci_fleets_select(&fs, &s);
+		bci_fleets_keep(&fs, is_held, &s);
 		while (cases[i].ids[n])
 			n++;
 		CHECK_INT(cases[i].name, fs.n, n);

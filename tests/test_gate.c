@@ -6,10 +6,10 @@
 
 static void test_no_budget(void **state)
 {
-	struct bci_gate g;
+	struct bci_gate g = { 0 };
 
 	(void)state;
-	bci_gate_init(&g, 0, 1, 1000);
+	bci_gate_budget(&g, 0, 1, 1000);
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(bci_gate_wait(&g, 1000), 0);
 		bci_gate_pass(&g, 1000);
@@ -27,10 +27,10 @@ static void test_budget(void **state)
 		/* What is not spent is saved up to 3. */
 		{ 100000, 0 }, { 100000, 0 }, { 100000, 0 }, { 100000, 1000 },
 	};
-	struct bci_gate g;
+	struct bci_gate g = { 0 };
 
 	(void)state;
-	bci_gate_init(&g, 60, 3, 0);
+	bci_gate_budget(&g, 60, 3, 0);
 	for (size_t i = 0; i < LEN(steps); i++) {
 		assert_int_equal(bci_gate_wait(&g, steps[i].now), steps[i].wait);
 		if (steps[i].wait == 0)
@@ -42,10 +42,10 @@ static void test_budget(void **state)
 static void test_never_more(void **state)
 {
 	for (int per_minute = 1; per_minute < 2000; per_minute = per_minute * 3 + 1) {
-		struct bci_gate g;
+		struct bci_gate g = { 0 };
 		int passed = 0;
 
-		bci_gate_init(&g, per_minute, 5, 0);
+		bci_gate_budget(&g, per_minute, 5, 0);
 		for (int64_t now = 0; now <= 60000; now += 7) {
 			while (bci_gate_wait(&g, now) == 0) {
 				bci_gate_pass(&g, now);
@@ -59,10 +59,10 @@ static void test_never_more(void **state)
 
 static void test_closed(void **state)
 {
-	struct bci_gate g;
+	struct bci_gate g = { 0 };
 
 	(void)state;
-	bci_gate_init(&g, 0, 1, 0);
+	bci_gate_budget(&g, 0, 1, 0);
 	assert_false(bci_gate_is_closed(&g, 0));
 	bci_gate_close(&g, 100, 5000);
 	assert_true(bci_gate_is_closed(&g, 100));
@@ -79,10 +79,10 @@ static void test_closed(void **state)
 /* The longer of two waits counts. */
 static void test_both(void **state)
 {
-	struct bci_gate g;
+	struct bci_gate g = { 0 };
 
 	(void)state;
-	bci_gate_init(&g, 60, 1, 0);
+	bci_gate_budget(&g, 60, 1, 0);
 	bci_gate_pass(&g, 0);
 	bci_gate_close(&g, 0, 300);
 	assert_int_equal(bci_gate_wait(&g, 0), 1000);

@@ -160,11 +160,11 @@ static void test_reader_fails(void **state)
 	env_end(&e);
 }
 
-/* Another token is another header; the old one is gone. */
+/* Another token is another header; the old one is gone, and without one there is none. */
 static void test_tokens(void **state)
 {
-	static const char *const tokens[] = { "old", "sekret", "sekret", "new" };
-	static const long want[] = { 401, 200, 200, 401 };
+	static const char *const tokens[] = { "old", "sekret", "sekret", NULL, NULL, "new" };
+	static const long want[] = { 401, 200, 200, 401, 401, 401 };
 	struct env e;
 
 	(void)state;
@@ -175,7 +175,7 @@ static void test_tokens(void **state)
 
 		e.t.start(e.t.self, &x, tokens[i]);
 		finish(&e, &x);
-		CHECK_INT(tokens[i], x.status, want[i]);
+		CHECK_INT(tokens[i] ? tokens[i] : "none", x.status, want[i]);
 	}
 	env_end(&e);
 }
@@ -430,6 +430,56 @@ static void test_wake_and_cancel(void **state)
 	env_end(&e);
 }
 
+/* ---- addresses of a name ---- */
+
+struct told {
+	size_t n, v4;
+};
+
+static void on_address(void *user, const struct sockaddr *address)
+{
+	struct told *t = user;
+
+	t->n++;
+	t->v4 += address->sa_family == AF_INET &&
+		 ((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+}
+
+/* All of them are told, and none is connected to; a name without any is an error that says so. */
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *url;
+		enum bci_result result;
+		size_t v4;
+	} cases[] = {
+		{ "http://localhost", BCI_RESULT_OK, 1 },
+		{ "http://127.0.0.1", BCI_RESULT_OK, 1 },
+		{ "http://nobody.invalid", BCI_RESULT_NETWORK, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct told told = { 0 };
+		struct bci_exchange x;
+		struct env e;
+
+		env_begin(&e, cases[i].url, "");
+		x = begin(&e);
+		x.target = "/";
+		x.address = on_address;
+		x.user = &told;
+		e.t.start(e.t.self, &x, NULL);
+		finish(&e, &x);
+		CHECK_INT(cases[i].url, x.result, cases[i].result);
+		CHECK_INT(cases[i].url, x.body_error, 0);
+		CHECK_INT(cases[i].url, told.v4, cases[i].v4);
+		CHECK_INT(cases[i].url, x.reason[0] == '\0', cases[i].result == BCI_RESULT_OK);
+		CHECK_INT(cases[i].url, atomic_load(&e.server.accepted), 0);
+		env_end(&e);
+	}
+}
+
 static void test_nobody_there(void **state)
 {
 	static const struct {
@@ -470,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_refused_by_libcurl),
 		cmocka_unit_test(test_peer_that_is_gone),
 		cmocka_unit_test(test_wake_and_cancel),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_nobody_there),
 	};
 

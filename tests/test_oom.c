@@ -604,6 +604,19 @@ static void test_refused(void **state)
 	play(&scene);
 }
 
+static void test_shards(void **state)
+{
+	static const char list[] = "[{\"targets\":[\"b:1\",\"a:1\",\"c:1\"]}]\n";
+	char source[80];
+	const char *const options[] = { "shard-members", source, "shard-self", "a:1", NULL };
+	const struct scene scene = { "shards", options, THREE, SEVENS, .rules = faults };
+
+	(void)state;
+	snprintf(source, sizeof(source), "file:%s", token_path);
+	write_token(list);
+	play(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -615,6 +628,7 @@ int main(void)
 		cmocka_unit_test_setup(test_groups, make_many),
 		cmocka_unit_test_setup_teardown(test_token_file, make_token_file, remove_token_file),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test_setup_teardown(test_shards, make_token_file, remove_token_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,15 @@ static const struct row {
 	{ "page-size", "1000", { "1", "1000", "20000" }, { "", "0", "20001", "-5", "ten", "1 000" } },
 	{ "concurrency", "4", { "1", "4", "16" }, { "", "0", "17", "four", "-1" } },
 	{ "requests-per-minute", "300", { "0", "1", "0.5", "60000" }, { "", "60001", "many", "-1" } },
+	{ "shard", "0/1", { "0/1", "2/3", "999/1000" }, { "", "3/3", "1", "1/", "-1/3", "1/1001", "a/b", "1/3 " } },
+	{ "shard-members", "",
+	  { "ordinal:3", "dns:balena.example.org", "file:/etc/balenacrawl/members",
+	    "http:http://consul:8500/v1/health/service/balena?passing", "https://sd.example.org/targets" },
+	  { "", "ordinal:0", "ordinal:1001", "dns:", "dns:a b", "file:", "http:consul", "etcd:/balena", "10.0.0.1",
+	    "http://user:" SECRET "@consul/" } },
+	{ "shard-self", "", { "10.0.0.1", "[fd00::1]:9103", "balena-1", X64 X64 X64 X64 },
+	  { "", "a b", "a/b", "\xc3\xbc", X64 X64 X64 X64 "12345" } },
+	{ "shard-budget", "true", { "true", "no" }, { "", "3" } },
 };
 
 static struct bcrawl_config *config(void)
@@ -102,6 +111,11 @@ static bool is_multi(const char *key)
 		if (strcmp(multi[i], key) == 0)
 			return true;
 	return false;
+}
+
+static bool is_url_like(const struct bcrawl_option *o)
+{
+	return strcmp(o->type, "url") == 0 || strcmp(o->type, "source") == 0;
 }
 
 static void test_table(void **state)
@@ -193,7 +207,7 @@ static void test_bad(void **state)
 			CHECK(name, strstr(e.message, range) != NULL);
 			/* What stands before an '@' in a URL may be a password. */
 			if (o->flags & BCRAWL_OPT_SECRET ||
-			    (strcmp(o->type, "url") == 0 && strchr(bad, '@')))
+			    (is_url_like(o) && strchr(bad, '@')))
 				CHECK(e.message, !strstr(e.message, SECRET) && !strchr(e.message, '@'));
 			else if (!strpbrk(bad, "\n\t\x01\x7f\xff\xc3\xed") && strlen(bad) < 60)
 				CHECK(name, strstr(e.message, bad) != NULL);

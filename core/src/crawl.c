@@ -208,7 +208,8 @@ static int read_devices(struct bcrawl *c, struct bcrawl_error *err)
 	struct bci_plan plan;
 	int rc;
 
-	c->orphans_due = bci_selection_holds(&c->selection, &c->orphans);
+	c->orphans_due = bci_selection_holds(&c->selection, &c->orphans) &&
+			 bci_shard_owns(c, c->orphans.id);
 	rc = bci_plan_make(&plan, &c->fleets, c->orphans_due ? c->orphans_seen : -1,
 	                   (int64_t)bci_config_number(c->cfg, BCI_OPT_PAGE_SIZE), c->device_tag);
 	rc = rc ? bci_error_set(err, rc, 0, "%s", bcrawl_strerror(rc))
@@ -329,8 +330,10 @@ static void open_gate(struct bcrawl *c)
 	double per_minute = bci_config_number(c->cfg, BCI_OPT_REQUESTS_PER_MINUTE);
 	double minutes = bci_config_number(c->cfg, BCI_OPT_INTERVAL) / 60;
 
-	bci_gate_init(&c->gate, per_minute, fmax(1, per_minute * fmax(1, minutes)),
-	              bci_clock_mono(&c->clock));
+	if (c->shard.now.n > 1 && bci_config_number(c->cfg, BCI_OPT_SHARD_BUDGET) != 0)
+		per_minute /= (double)c->shard.now.n;
+	bci_gate_budget(&c->gate, per_minute, fmax(1, per_minute * fmax(1, minutes)),
+	                bci_clock_mono(&c->clock));
 }
 
 static void warn_of_exposed_token(struct bcrawl *c)
@@ -357,8 +360,7 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 
 	if (rc)
 		return rc;
-	if (c->gate.most == 0)
-		open_gate(c);
+	open_gate(c);
 	bci_token_free(c->token);
 	c->token = token;
 	c->token_serial = 0;
@@ -375,8 +377,10 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 /* All but the devices: what the server is, which fleets there are, in how much detail to crawl. */
 static int survey(struct bcrawl *c, struct bcrawl_error *err)
 {
-	int rc = prepare(c, err);
+	int rc = bci_shard_learn(c, err);
 
+	if (!rc)
+		rc = prepare(c, err);
 	if (!rc)
 		rc = list_fleets(c, err);
 	return rc ? rc : bci_scope_decide(c, err);
@@ -524,6 +528,7 @@ int bcrawl_run(struct bcrawl *c, const struct bcrawl_sink *sink, void *user,
 			bci_scope_tell_unmatched(c);
 		tell_unknown(c);
 		if (success) {
+			bci_shard_settle(c);
 			c->last_success_s = (double)bci_clock_wall(&c->clock) / 1000;
 			rc = BCRAWL_OK;
 		}
@@ -554,7 +559,11 @@ static void say_plan(struct bcrawl *c)
 			"token: a session token that expires in %.1f days; an API key does not",
 			(bci_jwt_expiry(c->token) - (double)bci_clock_wall(&c->clock) / 1000) /
 				86400);
-	if (c->fleets.n == 0)
+	if (bci_shard_is_shared(c))
+		bci_say(c, BCRAWL_LOG_INFO,
+			"shard: %zu of %zu, counted from 0, with %zu of %zu fleets",
+			c->shard.now.self, c->shard.now.n, c->fleets.n, c->shard.listed);
+	if (c->shard.listed == 0)
 		bci_say(c, BCRAWL_LOG_WARNING,
 			"fleets: none to crawl: the token's user sees no fleet, or the "
 			"fleet patterns leave none");
@@ -568,7 +577,7 @@ static void say_plan(struct bcrawl *c)
 	else
 		bci_say(c, BCRAWL_LOG_INFO, "a crawl would read all %lu devices of the fleets%s",
 		        c->devices_expected,
-		        bci_selection_holds(&c->selection, &c->orphans)
+		        bci_selection_holds(&c->selection, &c->orphans) && bci_shard_owns(c, 0)
 				? ", and those of no fleet"
 				: "");
 }
@@ -672,6 +681,7 @@ void bcrawl_free(struct bcrawl *c)
 		c->transport.free(c->transport.self);
 	bci_page_free(c->page);
 	bci_fleets_free(&c->fleets);
+	bci_shard_free(&c->shard);
 	bci_tally_clear(&c->orphans.tally);
 	free(c->orphans.slug);
 	bci_tags_free(&c->tags);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a crawler is made of; for the files that together are one: crawl.c, fetch.c, server.c,
- * scope.c, walk.c, report.c. */
+ * shard.c, scope.c, walk.c, report.c. */
 #ifndef BCI_CRAWL_H
 #define BCI_CRAWL_H
 
@@ -11,6 +11,7 @@
 #include "options.h"
 #include "page.h"
 #include "plan.h"
+#include "shard.h"
 
 /* What is known of the server; found out, not configured. */
 struct bci_server {
@@ -47,6 +48,7 @@ struct bcrawl {
 	struct bci_page      *page;    /* of requests that are made one at a time */
 	struct bci_server     server;
 	struct bci_gate       gate;
+	struct bci_shard      shard;
 	struct bci_stats      stats;
 	struct bci_record     scratch;
 	struct bci_fleets     fleets;

@@ -189,12 +189,13 @@ bool bci_selection_holds(const struct bci_selection *s, const struct bci_fleet *
 	       !bci_globs_match(s->exclude_organizations, organization);
 }
 
-void bci_fleets_select(struct bci_fleets *fs, const struct bci_selection *s)
+void bci_fleets_keep(struct bci_fleets *fs, bool (*keep)(void *user, const struct bci_fleet *f),
+                     void *user)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < fs->n; i++) {
-		if (bci_selection_holds(s, &fs->rows[i]))
+		if (keep(user, &fs->rows[i]))
 			fs->rows[kept++] = fs->rows[i];
 		else
 			clear_row(&fs->rows[i]);

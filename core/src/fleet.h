@@ -50,8 +50,9 @@ struct bci_selection {
 };
 /* Whether a fleet is to be crawled; organization NULL: as the slug says. */
 bool bci_selection_holds(const struct bci_selection *s, const struct bci_fleet *f);
-/* Leaves only those. */
-void bci_fleets_select(struct bci_fleets *fs, const struct bci_selection *s);
+/* Leaves only the fleets for which keep() says so. */
+void bci_fleets_keep(struct bci_fleets *fs, bool (*keep)(void *user, const struct bci_fleet *f),
+                     void *user);
 /* The handle of its organization, if need be from the slug. */
 const char *bci_fleet_organization(const struct bci_fleet *f, char room[BCI_TEXT_MAX]);
 

@@ -5,20 +5,17 @@
 
 #include <math.h>
 
-void bci_gate_init(struct bci_gate *g, double per_minute, double most, int64_t now)
-{
-	*g = (struct bci_gate){
-		.per_minute = per_minute,
-		.most = most,
-		.tokens = most,
-		.at = now,
-		.closed_until = now,
-	};
-}
-
 static double tokens_at(const struct bci_gate *g, int64_t now)
 {
 	return fmin(g->most, g->tokens + (double)(now - g->at) * g->per_minute / 60000);
+}
+
+void bci_gate_budget(struct bci_gate *g, double per_minute, double most, int64_t now)
+{
+	g->tokens = g->most > 0 ? fmin(most, tokens_at(g, now)) : most;
+	g->at = now;
+	g->per_minute = per_minute;
+	g->most = most;
 }
 
 int64_t bci_gate_wait(const struct bci_gate *g, int64_t now)

@@ -16,8 +16,9 @@ struct bci_gate {
 	int     closings;     /* without a good answer since */
 };
 
-/* A full budget of per_minute, of which most can be spent at once. */
-void bci_gate_init(struct bci_gate *g, double per_minute, double most, int64_t now);
+/* A budget of per_minute, of which most can be spent at once: full at first, and what was spent
+ * stays spent when it changes. */
+void bci_gate_budget(struct bci_gate *g, double per_minute, double most, int64_t now);
 
 /* Milliseconds until a request may go; 0: now. */
 int64_t bci_gate_wait(const struct bci_gate *g, int64_t now);

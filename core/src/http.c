@@ -50,6 +50,7 @@ struct carrier {
 	uint64_t head_bytes, body_bytes;
 	bool told;   /* enough was read of an error answer */
 	size_t said; /* of an error body, kept in x->reason */
+	bool resolved; /* an address was told */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -189,7 +190,7 @@ static void describe(struct carrier *c, CURLcode code)
  * end in the middle of the token. */
 static void hide_token(char *text, const char *token)
 {
-	size_t n = strlen(token), left = strlen(text);
+	size_t n = token ? strlen(token) : 0, left = strlen(text);
 	char *hit = text;
 
 	for (; n > 0 && (hit = strstr(hit, token)); hit += n)
@@ -249,15 +250,18 @@ static void finish(struct carrier *c, CURLcode code)
 	curl_easy_getinfo(c->easy, CURLINFO_HEADER_SIZE, &header);
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	/* It ended because we had heard enough, and says what it says. */
-	if (c->told)
+	if (c->told || (c->resolved && code == CURLE_COULDNT_CONNECT))
 		code = CURLE_OK;
 	x->bytes = (uint64_t)wire + (uint64_t)header;
 	/* Before 8.12 a date in the past comes out negative. */
 	x->retry_after_s = retry_after > 0 ? (long)retry_after : -1;
 	x->result = code == CURLE_OK ? judge_status(x->status) : judge_curl(code);
+	if (code == CURLE_OK && x->address)
+		x->result = BCI_RESULT_OK;
 	if (x->body_error)
 		x->result = BCI_RESULT_GARBAGE;
-	describe(c, code);
+	if (code != CURLE_OK || !x->address)
+		describe(c, code);
 	hide_token(x->reason, c->token);
 	release(c);
 	x->done = true;
@@ -276,6 +280,20 @@ static int on_socket(void *user, curl_socket_t fd, curlsocktype purpose)
 	(void)user;
 	(void)purpose;
 	return CURL_SOCKOPT_OK;
+}
+
+/* libcurl has no call that resolves a name, but asks for a socket to each address in turn, and goes
+ * on with the next if it gets none. */
+static curl_socket_t on_address(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct carrier *c = user;
+
+	(void)purpose;
+	/* The step must not wait: there is no socket to wait for. */
+	c->http->came = c->resolved = true;
+	c->active_at = bci_clock_net(c->http->clock);
+	c->x->address(c->x->user, &address->addr);
+	return CURL_SOCKET_BAD;
 }
 
 /* What makes a request ours; without one of these it must not be made. */
@@ -369,13 +387,15 @@ static bool set_token(struct carrier *c, const char *token)
 	static const char prefix[] = "Authorization: Bearer ";
 	BCI_AUTOFREE char *line = NULL;
 	struct curl_slist *more;
-	size_t n = sizeof(prefix) + strlen(token);
+	size_t n = sizeof(prefix) + (token ? strlen(token) : 0);
 
-	if (c->token && strcmp(c->token, token) == 0)
+	if (c->token && token && strcmp(c->token, token) == 0)
 		return true;
 	forget_token(c);
-	line = malloc(n);
 	c->headers = curl_slist_append(NULL, "Accept: application/json");
+	if (!token)
+		return c->headers;
+	line = malloc(n);
 	if (!line || !c->headers)
 		return false;
 	snprintf(line, n, "%s%s", prefix, token);
@@ -439,16 +459,16 @@ static CURLcode renew(struct http *h)
 
 /* All from the beginning: else libcurl counts, over all requests of a handle, how often it had to
  * ask again as a kept connection had just been closed, and lets every sixth of those fail. */
-static CURLcode set_request(struct carrier *c, const char *target)
+static CURLcode set_request(struct carrier *c, const struct bci_exchange *x)
 {
 	const struct http *h = c->http;
-	size_t n = strlen(h->base_url) + strlen(target) + 1;
+	size_t n = strlen(h->base_url) + strlen(x->target) + 1;
 	BCI_AUTOFREE char *url = malloc(n);
 	CURLcode rc;
 
 	if (!url)
 		return CURLE_OUT_OF_MEMORY;
-	snprintf(url, n, "%s%s", h->base_url, target);
+	snprintf(url, n, "%s%s", h->base_url, x->target);
 	curl_easy_reset(c->easy);
 	set_wishes(c->easy, h);
 	rc = set_rules(c);
@@ -458,6 +478,13 @@ static CURLcode set_request(struct carrier *c, const char *target)
 		rc = curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
 	if (rc == CURLE_OK)
 		rc = curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, h->doubtful ? 1L : 0L);
+	if (rc != CURLE_OK || !x->address)
+		return rc;
+	/* Addresses of the other family are not to be waited for. */
+	curl_easy_setopt(c->easy, CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS, 1L);
+	rc = curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETDATA, c);
+	if (rc == CURLE_OK)
+		rc = curl_easy_setopt(c->easy, CURLOPT_OPENSOCKETFUNCTION, on_address);
 	return rc;
 }
 
@@ -473,13 +500,13 @@ static CURLcode begin(struct http *h, struct bci_exchange *x, const char *token)
 	c = h->idle;
 	if (!set_token(c, token))
 		return CURLE_OUT_OF_MEMORY;
-	rc = set_request(c, x->target);
+	rc = set_request(c, x);
 	if (rc != CURLE_OK)
 		return rc;
 	c->x = x;
 	c->said = 0;
 	c->head_bytes = c->body_bytes = 0;
-	c->told = false;
+	c->told = c->resolved = false;
 	c->error[0] = '\0';
 	c->active_at = bci_clock_net(h->clock);
 	if (curl_multi_add_handle(h->multi, c->easy) != CURLM_OK)

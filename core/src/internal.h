@@ -15,6 +15,8 @@
 #pragma GCC visibility pop
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+/* Whatever the locale says. */
+#define BCI_LETTERS_AND_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #define BCI_MUST_CHECK __attribute__((warn_unused_result))
 #define BCI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 

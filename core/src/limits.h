@@ -55,6 +55,17 @@
 /* Each is said once in the log. */
 #define BCI_UNKNOWN_WORDS_MAX 16
 
+/* Each shard is an instance with an agent of its own; and a list of them as Consul tells it has
+ * some 2 KB for each. Numbers below that many have so many digits. */
+#define BCI_MEMBERS_MAX 1000
+#define BCI_MEMBER_DIGITS 3
+#define BCI_MEMBERS_BYTES_MAX (4u << 20)
+/* The name of a host may have 253 characters, a port has 5. */
+#define BCI_HOST_BYTES_MAX 253
+#define BCI_MEMBER_BYTES_MAX 260
+/* Of a crawl's time, for a source of members that does not answer: the last ones known will do. */
+#define BCI_MEMBERS_WAIT_MS 5000
+
 #define BCI_STOP_POLL_MS 200
 /* Of a body, decoded, between two looks at the clock and at who wants an end: 2 ms of work. */
 #define BCI_LOOK_BYTES (128u << 10)

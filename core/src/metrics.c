@@ -752,7 +752,7 @@ static const struct bci_metric catalogue[] = {
 		         BCRAWL_SET_LEAN, 1,
 		         "",
 		         "",
-		         "Fleets to be crawled.",
+		         "Fleets to be crawled; of a shard, its own.",
 		         "", NULL },
 	},
 	[BCI_M_CRAWL_FLEETS_FAILED] = {
@@ -848,7 +848,8 @@ static const struct bci_metric catalogue[] = {
 		         BCRAWL_SET_LEAN, 1,
 		         "",
 		         "",
-		         "Number of this shard, from 0; 0 if the work is not shared.",
+		         "Number of this shard, from 0; 0 if the work is not shared, absent until "
+		         "the members are known.",
 		         "", NULL },
 	},
 	[BCI_M_CRAWL_SHARDS] = {
@@ -857,7 +858,8 @@ static const struct bci_metric catalogue[] = {
 		         BCRAWL_SET_LEAN, 1,
 		         "",
 		         "",
-		         "Shards that share the work; 1 if it is not shared.",
+		         "Shards that share the work; 1 if it is not shared, absent until the "
+		         "members are known.",
 		         "", NULL },
 	},
 	[BCI_M_CRAWL_INFO] = {
@@ -922,7 +924,7 @@ static const struct bci_metric catalogue[] = {
 		         BCRAWL_SET_LEAN, 1,
 		         "",
 		         "",
-		         "Fleets that came to this shard or left it.",
+		         "Fleets that came to this shard or left it as members came and went.",
 		         "", NULL },
 	},
 	[BCI_M_SHARD_ERRORS] = {
@@ -931,7 +933,7 @@ static const struct bci_metric catalogue[] = {
 		         BCRAWL_SET_LEAN, 1,
 		         "",
 		         "",
-		         "Times that the members of the shards could not be learnt.",
+		         "Crawls that could not learn the members that share the work.",
 		         "", NULL },
 	},
 };

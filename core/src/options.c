@@ -6,7 +6,9 @@
 
 #include "file.h"
 #include "limits.h"
+#include "members.h"
 #include "metrics.h"
+#include "source.h"
 #include "tags.h"
 
 #include <ctype.h>
@@ -32,7 +34,10 @@ enum type {
 	METRIC_GLOBS,
 	GLOBS,
 	TAG_KEYS,
-	TAG
+	TAG,
+	SHARD,
+	SOURCE,
+	MEMBER
 };
 
 struct option {
@@ -211,6 +216,33 @@ static const struct option options[] = {
 		         "Budget of requests to the API; what an interval allows may be spent at "
 		         "once.", 0 },
 		.type = NUMBER, .min = 0, .max = 60000,
+	},
+	[BCI_OPT_SHARD] = {
+		.pub = { "shard", "shard", "0/1", "I/N, I from 0 to N-1, N up to 1000",
+		         "Crawl the I-th of N shares of the fleets, the rest being left to the "
+		         "other instances.", 0 },
+		.type = SHARD,
+	},
+	[BCI_OPT_SHARD_MEMBERS] = {
+		.pub = { "shard-members", "source", "",
+		         "ordinal:N, dns:NAME, file:PATH or http:URL",
+		         "Where the instances that share the fleets are to be learnt from, anew "
+		         "for each crawl: the number at the end of the host's name, the addresses "
+		         "of a name, a list one a line or as file_sd, or the answer of http_sd or "
+		         "Consul.", 0 },
+		.type = SOURCE,
+	},
+	[BCI_OPT_SHARD_SELF] = {
+		.pub = { "shard-self", "string", "", "1 to 260 of A-Z a-z 0-9 . _ - : [ ] %",
+		         "This instance as its members' list has it; unset, it is found by the "
+		         "machine's name and addresses.", 0 },
+		.type = MEMBER,
+	},
+	[BCI_OPT_SHARD_BUDGET] = {
+		.pub = { "shard-budget", "boolean", "true", "true or false",
+		         "requests-per-minute is for all shards together, and each takes its part "
+		         "of it; else it is for each.", 0 },
+		.type = BOOLEAN,
 	},
 };
 _Static_assert(ARRAY_LEN(options) == BCI_OPT__COUNT, "one row per option");
@@ -460,15 +492,15 @@ static int check_tag_keys(const char *text, struct bcrawl_error *err)
 
 static bool is_valid(const struct option *o, const char *text, double *number)
 {
-	size_t n;
+	struct bci_source source;
+	size_t n, all;
 
 	if (has_control(text) || strlen(text) > BCI_TOKEN_MAX)
 		return false;
 	switch (o->type) {
 	case NAME:
 		return *text && strlen(text) <= 64 &&
-		       only(text,
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+		       only(text, BCI_LETTERS_AND_DIGITS "_.-");
 	case PATH:
 		return *text;
 	case SECRET:
@@ -491,6 +523,12 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 		return bci_list_next(text, &n);
 	case TAG:
 		return *text && *text != '=' && is_utf8(text);
+	case SHARD:
+		return bci_shard_parse(text, &n, &all);
+	case SOURCE:
+		return bci_source_parse(text, &source);
+	case MEMBER:
+		return bci_member_is_name(text, strlen(text));
 	}
 	return false;
 }
@@ -501,7 +539,7 @@ static int refuse(const struct option *o, const char *value, struct bcrawl_error
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: the value is not allowed: %s",
 				     o->pub.key, o->pub.range);
 	/* What is before it may be a password. */
-	if ((o->type == URL || o->type == PROXY) && strchr(value, '@'))
+	if ((o->type == URL || o->type == PROXY || o->type == SOURCE) && strchr(value, '@'))
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
 		                     "%s: a user name and a password have no place in it: %s",
 		                     o->pub.key, o->pub.range);
@@ -690,6 +728,12 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: cannot read \"%s\": %s",
 		                     options[BCI_OPT_CA_FILE].pub.key, ca,
 		                     bci_file_reason(number));
+	if (*bci_config_text(cfg, BCI_OPT_SHARD_MEMBERS) && cfg->values[BCI_OPT_SHARD].set)
+		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
+		                     "%s: with %s the shard and the number of all are found "
+		                     "out: set one of the two",
+		                     options[BCI_OPT_SHARD].pub.key,
+		                     options[BCI_OPT_SHARD_MEMBERS].pub.key);
 	/* Each value by itself was good; together they may be too many, or alike. */
 	rc = check_tag_keys(bci_config_text(cfg, BCI_OPT_INFO_TAGS), err);
 	if (rc)

@@ -3,6 +3,7 @@
  * A sorted array of values with their counts. */
 #include "ranking.h"
 
+#include "hash.h"
 #include "limits.h"
 #include "record.h"
 
@@ -165,16 +166,6 @@ static int by_rank(const void *pa, const void *pb)
 	return strcmp(a->value, b->value);
 }
 
-/* FNV-1a, 64 bits. Two values with one hash would only keep a name for longer. */
-static uint64_t hash(const char *s)
-{
-	uint64_t h = 14695981039346656037u;
-
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 1099511628211u;
-	return h;
-}
-
 static bool was_named(const struct bci_names *last, struct bci_name name)
 {
 	return last->n && bsearch(&name, last->rows, last->n, sizeof(name), compare_name);
@@ -210,7 +201,8 @@ int bci_ranking_choose(struct bci_ranking *r, uint64_t key, const char *always,
 		qsort(r->rows, r->n, sizeof(*r->rows), by_rank);
 	for (size_t i = 0; i < r->n && !rc; i++) {
 		struct bci_rank *row = &r->rows[i];
-		struct bci_name name = { key, hash(row->value) };
+		/* Two values with one hash would only keep a name for longer. */
+		struct bci_name name = { key, bci_hash(row->value) };
 
 		row->named = i < naming->top || strcmp(row->value, clean) == 0 ||
 			     (i < 2 * naming->top && was_named(naming->last, name));

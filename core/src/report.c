@@ -37,11 +37,13 @@ static void crawl_values(struct bcrawl *c, struct bci_record *r, bool success,
 		bci_record_value(r, BCI_M_CRAWL_TOKEN_EXPIRY, bci_jwt_expiry(c->token));
 	if (c->server.version)
 		bci_record_value(r, BCI_M_CRAWL_API_VERSION, c->server.version);
-	bci_record_value(r, BCI_M_CRAWL_SHARD_INDEX, 0);
-	bci_record_value(r, BCI_M_CRAWL_SHARDS, 1);
+	if (c->shard.now.n > 0) {
+		bci_record_value(r, BCI_M_CRAWL_SHARD_INDEX, (double)c->shard.now.self);
+		bci_record_value(r, BCI_M_CRAWL_SHARDS, (double)c->shard.now.n);
+	}
 	bci_record_value(r, BCI_M_CRAWL_IGNORED, (double)host->ignored_triggers);
-	bci_record_value(r, BCI_M_SHARD_MOVES, 0);
-	bci_record_value(r, BCI_M_SHARD_ERRORS, 0);
+	bci_record_value(r, BCI_M_SHARD_MOVES, (double)c->shard.moves);
+	bci_record_value(r, BCI_M_SHARD_ERRORS, (double)c->shard.errors);
 	bci_record_value(r, BCI_M_API_RETRIES, (double)c->stats.retries);
 	bci_record_value(r, BCI_M_API_BYTES, (double)c->stats.bytes);
 	bci_record_value(r, BCI_M_API_THROTTLED, (double)c->stats.throttled_s);

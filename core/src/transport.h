@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+struct sockaddr;
+
 /* How an exchange ended; the words of the requests counter's result label. */
 enum bci_result {
 	BCI_RESULT_OK,
@@ -26,6 +28,9 @@ struct bci_exchange {
 	/* Gets the decoded body in pieces, of a 2xx answer only. A negative enum bcrawl_status ends
 	 * the exchange. */
 	int (*body)(void *user, const char *data, size_t len);
+	/* Instead of a GET: gets each address of the server's name, and nothing is connected. The
+	 * result is OK if all of them were told. NULL: a GET. */
+	void (*address)(void *user, const struct sockaddr *address);
 	void *user;
 	int64_t patience_ms; /* without a byte for so long, on the network's clock: TIMEOUT */
 
@@ -41,7 +46,7 @@ struct bci_exchange {
 };
 
 struct bci_transport {
-	/* Begins x; it may be done at once. The token is copied. */
+	/* Begins x; it may be done at once. The token is copied; NULL: none is sent. */
 	void (*start)(void *self, struct bci_exchange *x, const char *token);
 	/* Moves all exchanges on, waiting at most timeout_ms for something to do; returns early
 	 * when an exchange is done or wake_fd (-1: none) becomes readable. */

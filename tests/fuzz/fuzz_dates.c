@@ -144,10 +144,10 @@ static void check_gate(struct fuzz_input *in)
 {
 	double per_minute = (double)(fuzz_number(in, 2) % 60001), most = 1 + fuzz_byte(in);
 	int64_t start = (int64_t)fuzz_number(in, 5), now = start, closed_until = start;
-	struct bci_gate g;
+	struct bci_gate g = { 0 };
 	size_t passed = 0;
 
-	bci_gate_init(&g, per_minute, most, now);
+	bci_gate_budget(&g, per_minute, most, now);
 	while (in->left > 0) {
 		uint8_t what = fuzz_byte(in);
 		int64_t ms = (int64_t)fuzz_number(in, 2), wait;

@@ -111,6 +111,11 @@ static bool is_first(const struct world *w, size_t i)
 	return true;
 }
 
+static bool is_held(void *selection, const struct bci_fleet *f)
+{
+	return bci_selection_holds(selection, f);
+}
+
 static void select_fleets(struct world *w)
 {
 	size_t chosen = 0, i = 0;
@@ -125,7 +130,7 @@ static void select_fleets(struct world *w)
 	for (size_t k = 0; k < w->fleets.n; k++)
 		if (bci_selection_holds(&w->selection, &w->fleets.rows[k]))
 			kept[chosen++] = w->fleets.rows[k].id;
-	bci_fleets_select(&w->fleets, &w->selection);
+	bci_fleets_keep(&w->fleets, is_held, &w->selection);
 	FUZZ_CHECK(w->fleets.n == chosen);
 	for (; i < chosen; i++)
 		FUZZ_CHECK(w->fleets.rows[i].id == kept[i]);
