@@ -92,6 +92,27 @@ static void check_url(const char *value, bool path)
 	FUZZ_CHECK_OF(value, !strpbrk(value, "@?#\\ \"<>^`{|}"));
 }
 
+static void check_shard(const char *value)
+{
+	unsigned i, n;
+	char more;
+
+	FUZZ_CHECK_OF(value, strspn(value, "0123456789/") == strlen(value));
+	FUZZ_CHECK_OF(value, sscanf(value, "%9u/%9u%c", &i, &n, &more) == 2 && i < n && n <= 1000);
+}
+
+static void check_source(const char *value)
+{
+	static const char *const kinds[] = { "ordinal:", "dns:", "file:", "http:http://", "http:https://",
+		                             "http://", "https://" };
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		known |= strncasecmp(value, kinds[i], strlen(kinds[i])) == 0 &&
+			 value[strlen(kinds[i])];
+	FUZZ_CHECK_OF(value, known);
+}
+
 static void check_by_type(const struct bcrawl_option *o, const char *value, double number)
 {
 	static const char *const words = " false no off 0 true yes on 1 ";
@@ -107,6 +128,10 @@ static void check_by_type(const struct bcrawl_option *o, const char *value, doub
 		check_choice(o, value);
 	} else if (strcmp(o->type, "url") == 0 && strcmp(value, "none") != 0) {
 		check_url(value, strcmp(o->key, "api-url") == 0);
+	} else if (strcmp(o->type, "shard") == 0) {
+		check_shard(value);
+	} else if (strcmp(o->type, "source") == 0) {
+		check_source(value);
 	} else if (strcmp(o->key, BCRAWL_KEY_ACCOUNT) == 0) {
 		FUZZ_CHECK(*value && strlen(value) <= 64);
 		for (const char *p = value; *p; p++)
@@ -213,13 +238,14 @@ static void set(struct bcrawl_config *cfg, const char *key, const char *value,
 	const struct bcrawl_option *o = bcrawl_option_find(key);
 	char *before = describe(cfg, true), *after;
 	const char *at = strrchr(value, '@'), *begin = strstr(value, "://");
-	bool hidden = o && (o->flags & BCRAWL_OPT_SECRET || (strcmp(o->type, "url") == 0 && at));
+	bool is_url = o && (strcmp(o->type, "url") == 0 || strcmp(o->type, "source") == 0);
+	bool hidden = o && (o->flags & BCRAWL_OPT_SECRET || (is_url && at));
 	int rc;
 
 	/* What stands before an '@' in a URL is a password. */
 	if (o && o->flags & BCRAWL_OPT_SECRET)
 		add_secret(secrets, value, strlen(value));
-	if (o && strcmp(o->type, "url") == 0 && begin && at && at > begin)
+	if (is_url && begin && at && at > begin && begin + 3 + strcspn(begin + 3, "/?") > at)
 		add_secret(secrets, begin + 3, (size_t)(at - begin - 3));
 	rc = bcrawl_config_set(cfg, key, value, &e);
 	after = describe(cfg, true);

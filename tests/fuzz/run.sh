@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # tests/fuzz/run.sh SECONDS [TARGET...]: builds the fuzz targets (build-fuzz/, with clang) and runs
-# each for so many seconds on a copy of its corpus, which it must have. Says what each did; the last line is
-# "N passed, N failed". What a target finds stays in build-fuzz/findings/, to be mended and then
+# each for so many seconds on a copy of its corpus, which it must have, as many at a time as there are
+# processors. Says what each did; the last line is "N passed, N failed". What a target finds stays in build-fuzz/findings/, to be mended and then
 # added to the corpus.
 set -euo pipefail
 
@@ -33,9 +33,9 @@ if ! command -v clang >/dev/null; then
 fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/balenacrawl-fuzz.XXXXXX")
-pid=
+declare -A pids=() # of what runs, by target
 cleanup() {
-	if [ -n "$pid" ]; then kill "$pid" 2>/dev/null || true; fi
+	if [ "${#pids[@]}" -gt 0 ]; then kill "${pids[@]}" 2>/dev/null || true; fi
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -55,44 +55,47 @@ if ! build >"$work/build.log" 2>&1; then
 	finish
 fi
 
-# number KEY: of libFuzzer's closing figures, "stat::number_of_executed_units: 12345".
+# number TARGET KEY: of libFuzzer's closing figures, "stat::number_of_executed_units: 12345".
 number() {
-	sed -n "s/^stat::$1: *//p" "$work/log" | tail -n 1
+	sed -n "s/^stat::$2: *//p" "$work/$1.log" | tail -n 1
 }
 
-# The last state that was reported: "#123 DONE cov: 106 ft: 522 corp: ..."
+# coverage TARGET: the last state that was reported: "#123 DONE cov: 106 ft: 522 corp: ..."
 coverage() {
-	grep -ao 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$work/log" | tail -n 1 || true
+	grep -ao 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$work/$1.log" | tail -n 1 || true
 }
 
-# run TARGET
-run() {
-	local name=$1 status=0 options=()
-	local findings=$build/findings/$name-
+# begin TARGET
+begin() {
+	local name=$1 options=()
 	if ! compgen -G "$here/corpus/$name/*" >/dev/null; then
 		failed=$((failed + 1))
 		printf 'FAIL: %s has no corpus: tests/fuzz/corpus/%s/ is empty\n' "$name" "$name"
 		return
 	fi
-	mkdir -p "$build/findings" "$work/corpus" "$work/tmp"
+	mkdir -p "$build/findings" "$work/$name.corpus" "$work/$name.tmp"
 	if [ -e "$here/dict/$name.dict" ]; then options+=(-dict="$here/dict/$name.dict"); fi
-	ASAN_OPTIONS=detect_leaks=1 TMPDIR=$work/tmp "$build/tests/fuzz/fuzz_$name" \
+	ASAN_OPTIONS=detect_leaks=1 TMPDIR=$work/$name.tmp "$build/tests/fuzz/fuzz_$name" \
 		-max_total_time="$seconds" -max_len=4096 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 \
-		"${options[@]}" -artifact_prefix="$findings" "$work/corpus" "$here/corpus/$name" \
-		>"$work/log" 2>&1 &
-	pid=$!
-	wait "$pid" || status=$?
-	pid=
-	rm -rf "$work/corpus" "$work/tmp"
+		"${options[@]}" -artifact_prefix="$build/findings/$name-" "$work/$name.corpus" "$here/corpus/$name" \
+		>"$work/$name.log" 2>&1 &
+	pids[$name]=$!
+}
+
+# end TARGET: waits for it and says what it did.
+end() {
+	local name=$1 status=0
+	wait "${pids[$name]}" || status=$?
+	unset "pids[$name]"
 	if [ "$status" -eq 0 ]; then
 		passed=$((passed + 1))
-		printf '%-8s %10s executions, %6s/s, %s\n' "$name" "$(number number_of_executed_units)" \
-			"$(number average_exec_per_sec)" "$(coverage)"
+		printf '%-8s %10s executions, %6s/s, %s\n' "$name" "$(number "$name" number_of_executed_units)" \
+			"$(number "$name" average_exec_per_sec)" "$(coverage "$name")"
 		return
 	fi
 	failed=$((failed + 1))
 	printf 'FAIL: %s ended with %d; the input is in build-fuzz/findings/\n' "$name" "$status"
-	grep -avE '^#[0-9]+' "$work/log" | tail -n 40 | sed 's/^/    /' || true
+	grep -avE '^#[0-9]+' "$work/$name.log" | tail -n 40 | sed 's/^/    /' || true
 }
 
 # All that were built, whether there is a corpus for them or not.
@@ -104,5 +107,16 @@ if [ "${#targets[@]}" -eq 0 ]; then
 	echo "FAIL: no fuzz target was built"
 	failed=1
 fi
-for target in "${targets[@]}"; do run "$target"; done
+# All take as long, so that the one that began first is the one to wait for.
+most=$(nproc) first=0
+for target in "${targets[@]}"; do
+	if [ "${#pids[@]}" -ge "$most" ]; then
+		while [ -z "${pids[${targets[first]}]:-}" ]; do first=$((first + 1)); done
+		end "${targets[first]}"
+	fi
+	begin "$target"
+done
+for target in "${targets[@]}"; do
+	if [ -n "${pids[$target]:-}" ]; then end "$target"; fi
+done
 finish
