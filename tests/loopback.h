@@ -14,7 +14,7 @@ struct loopback {
 	 * a whole answer, and sent as it is. */
 	char *(*answer)(void *user, const char *target);
 	void *user;
-	const char *token; /* that requests must have, else 401 */
+	const char *token; /* that requests must have, else 401; NULL: they must have none */
 	int fd;
 	char url[64];      /* of the server */
 	pthread_t thread;

@@ -3,6 +3,7 @@
  * Whole crawls that share the fleets: nothing twice, nothing lacking, and never a gap while members
  * come, go and cannot be learnt. */
 #include "crawl_env.h"
+#include "loopback.h"
 
 #include <unistd.h>
 
@@ -375,6 +376,100 @@ static void test_http_stop(void **state)
 	env_fini(&e);
 }
 
+/* ---- real sources, beside a scripted API ---- */
+
+static char *answer(void *user, const char *target)
+{
+	const char *text = *(const char **)user;
+
+	return text && strcmp(target, "/sd?x=1") == 0 ? strdup(text) : NULL;
+}
+
+static void test_real_http(void **state)
+{
+	static const struct {
+		const char *name, *url, *says; /* what is at URL: nothing, where says is of that */
+		double shards;
+	} cases[] = {
+		{ "a list", "/sd?x=1", NULL, 2 },
+		{ "no path", "", "HTTP 404", NAN },
+		{ "another path", "/other", "HTTP 404", NAN },
+	};
+	const char *list = "[{\"targets\":[\"10.0.0.2:1\",\"10.0.0.1:1\"]}]";
+	struct loopback server;
+
+	(void)state;
+	loopback_start(&server, answer, &list, NULL);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		char source[128];
+		const char *options[] = { "shard-members", source, "shard-self", "10.0.0.2", NULL };
+		struct env e;
+
+		snprintf(source, sizeof(source), "%s%s", server.url, cases[i].url);
+		env_init(&e, cases[i].name, options);
+		/* The connection of the first is good for the next. */
+		for (int k = 1; k <= 2; k++) {
+			CHECK_INT(cases[i].name, run(&e), 0);
+			CHECK_NUM(cases[i].name, value(&e, CRAWL("shards")), cases[i].shards);
+			CHECK_NUM(cases[i].name, value(&e, ERRORS), cases[i].says ? k : 0);
+		}
+		CHECK_INT(cases[i].name, atomic_load(&server.accepted), i + 1);
+		if (cases[i].says)
+			CHECK(e.log[0], strstr(e.log[0], cases[i].says));
+		env_fini(&e);
+	}
+	loopback_stop(&server);
+}
+
+static void test_real_http_too_large(void **state)
+{
+	const char *options[] = { "shard-members", NULL, NULL };
+	char source[128], *text = malloc(BCI_MEMBERS_BYTES_MAX + 2);
+	const char *large = text;
+	struct loopback server;
+	struct env e;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, '\n', BCI_MEMBERS_BYTES_MAX + 1);
+	text[BCI_MEMBERS_BYTES_MAX + 1] = '\0';
+	loopback_start(&server, answer, &large, NULL);
+	snprintf(source, sizeof(source), "http:%s/sd?x=1", server.url);
+	options[1] = source;
+	env_init(&e, "too large", options);
+	CHECK_INT("too large", run(&e), 0);
+	CHECK_NUM("too large", value(&e, ERRORS), 1);
+	CHECK(e.log[0], strstr(e.log[0], "its answer is larger than this library allows"));
+	env_fini(&e);
+	write_list(text);
+	member_begin(&e, "a");
+	CHECK_INT("too large", run(&e), 0);
+	CHECK(e.log[0], strstr(e.log[0], "the file is too large"));
+	env_fini(&e);
+	loopback_stop(&server);
+	free(text);
+}
+
+static void test_real_names(void **state)
+{
+	static const struct {
+		const char *source;
+		double shards;
+	} cases[] = { { "dns:localhost", 1 }, { "dns:127.0.0.1", 1 }, { "dns:nobody.invalid", NAN } };
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		const char *options[] = { "shard-members", cases[i].source, NULL };
+		struct env e;
+
+		env_init(&e, cases[i].source, options);
+		CHECK_INT(cases[i].source, run(&e), 0);
+		CHECK_NUM(cases[i].source, value(&e, CRAWL("shards")), cases[i].shards);
+		CHECK_NUM(cases[i].source, value(&e, ERRORS), isnan(cases[i].shards));
+		env_fini(&e);
+	}
+}
+
 /* ---- the check ---- */
 
 static void test_check(void **state)
@@ -405,6 +500,9 @@ int main(void)
 		cmocka_unit_test(test_not_known_yet),
 		cmocka_unit_test(test_http),
 		cmocka_unit_test(test_http_stop),
+		cmocka_unit_test(test_real_http),
+		cmocka_unit_test(test_real_http_too_large),
+		cmocka_unit_test(test_real_names),
 		cmocka_unit_test(test_check),
 	};
 
