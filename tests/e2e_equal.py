@@ -59,7 +59,7 @@ FULL = "admin/" + "f" * (CUT - 6)                  # just fits without an accoun
 # Fleets are told apart by the hash alone.
 SLUGS = [LONG_NAME + "-1", LONG_NAME + "-2", LONG_ORGANIZATION + "/one", LONG_ORGANIZATION + "/two", FULL]
 NAMES = ['semi;colon, "quote" = #1', "$1 ${1} %s \\1", "none", "a:b::c", "stra\u00dfe/\u5317\u4eac", "ends in \\",
-         "\u00e9" * 90 + "-1", "\u00e9" * 90 + "-2", "x" + "\u00e9" * 90, "l" * 200]
+         "<i id=bad>&amp;", "\u00e9" * 90 + "-1", "\u00e9" * 90 + "-2", "x" + "\u00e9" * 90, "l" * 200]
 
 VERSION_TEXTS = ["balenaOS 9.9/rc-1", "9" * 130 + "-1", "9" * 130 + "-2"]
 
@@ -183,18 +183,12 @@ class Telegraf(lib.Process):
 
 
 class Prometheus(lib.Prometheus):
-    """With the scrape configs that are shipped, one behind the other. `urls`: {agent: its URL}."""
+    """With the scrape configs that are shipped, one behind the other. `jobs`: {agent: its URL}."""
 
-    def __init__(self, urls):
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
-        self.port = lib.free_port()
-        self.url = "http://127.0.0.1:%d" % self.port
-        conf = directory / "prometheus.yml"
-        conf.write_text("scrape_configs:\n" + "".join(
-            self.job(shipped(agent).read_text("utf-8"), url) for agent, url in urls.items()), "utf-8")
-        lib.Process.__init__(self, "prometheus", [
-            lib.find("prometheus"), "--config.file", conf, "--storage.tsdb.path", directory / "data",
-            "--web.listen-address", "127.0.0.1:%d" % self.port], directory)
+    @classmethod
+    def config(cls, jobs):
+        return "scrape_configs:\n" + "".join(cls.job(shipped(agent).read_text("utf-8"), url)
+                                             for agent, url in jobs.items())
 
     @staticmethod
     def job(text, url):
@@ -293,7 +287,14 @@ def show(series):
 
 # ---- the tests -------------------------------------------------------------------------------
 
-class Equality(unittest.TestCase):
+class Stack(unittest.TestCase):
+    """Both agents have crawled all accounts once, and Prometheus has scraped both."""
+    prometheus_flags = ()
+
+    @classmethod
+    def prepare(cls, apis):
+        """What more is to be in the two worlds."""
+
     @classmethod
     def setUpClass(cls):
         lib.require("collectd", "telegraf", "prometheus")
@@ -304,8 +305,10 @@ class Equality(unittest.TestCase):
         cls.apis = apis = [cls.begin(lib.FakeApi, "--cloud", *more, fleets=12, devices=60, seed=seed)
                            for seed in (1, 2)]
         make_odd(apis[1], shared_uuid=make_odd(apis[0]))
+        cls.prepare(apis)
         cls.agents = {"collectd": cls.begin(Collectd, apis), "telegraf": cls.begin(Telegraf, apis)}
-        cls.prometheus = cls.begin(Prometheus, {agent: process.url for agent, process in cls.agents.items()})
+        cls.prometheus = cls.begin(Prometheus, {agent: process.url for agent, process in cls.agents.items()},
+                                   *cls.prometheus_flags)
         cls.alive = [*apis, *cls.agents.values(), cls.prometheus]
         cls.raw = {agent: cls.settled(agent) for agent in cls.agents}
         cls.series = {agent: cls.scraped(agent) for agent in cls.agents}
@@ -353,6 +356,8 @@ class Equality(unittest.TestCase):
         return {labels: value for labels, value in self.series[agent].items()
                 if dict(labels)["__name__"].startswith("balena_")}
 
+
+class Equality(Stack):
     def foreign(self, agent):
         return {labels for labels in self.series[agent]
                 if not dict(labels)["__name__"].startswith("balena_")}
@@ -549,27 +554,32 @@ RULES = [
 ]
 
 
+def of_page(test, agent, page, *flags):
+    """A Prometheus that has scraped a page of ours, as that of an agent; it ends with the test."""
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *arguments):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    test.addCleanup(server.server_close)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    test.addCleanup(server.shutdown)
+    prometheus = Prometheus({agent: "http://127.0.0.1:%d/metrics" % server.server_port}, *flags)
+    test.addCleanup(prometheus.close)
+    lib.wait_for("scrape", lambda: prometheus.query("scrape_samples_scraped > 0"), [prometheus])
+    return prometheus
+
+
 class Rules(unittest.TestCase):
     def test_names_that_a_crawl_seldom_has(self):
         lib.require("prometheus")
-        page = "".join("collectd_balena_%s %d\n" % (line, number) for number, (line, result) in enumerate(RULES))
-
-        class Page(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.end_headers()
-                self.wfile.write(page.encode())
-
-            def log_message(self, *arguments):
-                pass
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-        self.addCleanup(server.server_close)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.shutdown)
-        prometheus = Prometheus({"collectd": "http://127.0.0.1:%d/metrics" % server.server_port})
-        self.addCleanup(prometheus.close)
-        lib.wait_for("scrape", lambda: prometheus.query("scrape_samples_scraped > 0"), [prometheus])
+        prometheus = of_page(self, "collectd", "".join(
+            "collectd_balena_%s %d\n" % (line, number) for number, (line, result) in enumerate(RULES)))
         got = {}
         for labels, value in prometheus.query('{__name__=~".*balena_.*"}').items():
             labels = dict(labels)

@@ -638,18 +638,22 @@ class Telegraf(Process):
 class Prometheus(Process):
     """A Prometheus that scrapes {job: URL} every second."""
 
-    def __init__(self, jobs):
+    def __init__(self, jobs, *flags):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
+        conf = directory / "prometheus.yml"
+        conf.write_text(self.config(jobs), "utf-8")
+        super().__init__("prometheus", [
+            find("prometheus"), "--config.file", conf, "--storage.tsdb.path", directory / "data",
+            "--web.listen-address", "127.0.0.1:%d" % self.port, *flags], directory)
+
+    @staticmethod
+    def config(jobs):
         scrapes = [{"job_name": job, "honor_labels": False, "honor_timestamps": False,
                     "static_configs": [{"targets": [urllib.parse.urlsplit(url).netloc]}]}
                    for job, url in jobs.items()]
-        conf = directory / "prometheus.yml"  # JSON is YAML
-        conf.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
-        super().__init__("prometheus", [
-            find("prometheus"), "--config.file", conf, "--storage.tsdb.path", directory / "data",
-            "--web.listen-address", "127.0.0.1:%d" % self.port], directory)
+        return json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes})  # JSON is YAML
 
     def query(self, expression):
         """{labels: value} of an instant query; {} while Prometheus is not up."""
