@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # What packaging/quickstart.sh and tests/run.sh share: lines with a clock, stages with their log,
-# Debian packages, a free port, a build. Sourced, never run.
+# Debian packages, installed or only unpacked, a free port, a build. Sourced, never run.
 #
 # The sourcing script sets "root" (the source tree) and calls open_work.
 
@@ -159,6 +159,40 @@ drop_service_guard() {
 	[ -n "$service_guard" ] || return 0
 	as_root rm -f "$service_guard"
 	service_guard=""
+}
+
+# Where is kept what takes long to get.
+cache_dir() { printf '%s/balenacrawl\n' "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}"; }
+
+# unpack PACKAGE PROGRAM...: servers are unpacked, not installed: their packages start them, on all
+# addresses. What the programs need beside the C library is to be installed by ensure_packages.
+unpack() {
+	local package=$1 program dir log=$work/unpack.log status=0 there=1
+	shift
+	for program; do command -v "$program" >/dev/null || there=0; done
+	if [ "$there" -eq 1 ]; then return 0; fi
+	dir=$(cache_dir)/debian-$package
+	if [ ! -d "$dir" ]; then
+		say "fetching and unpacking Debian's $package package (not installed)"
+		rm -rf "$work/deb"
+		mkdir "$work/deb"
+		chmod 755 "$work" "$work/deb" # apt fetches as a user of its own
+		: >"$log"
+		if ! (cd "$work/deb" && stage "$log" apt-get -q download "$package"); then
+			apt_get "$log" update || true
+			(cd "$work/deb" && stage "$log" apt-get -q download "$package") || status=$?
+		fi
+		chmod 700 "$work"
+		if [ "$status" -eq 0 ]; then
+			mkdir -p "$dir.$$" && dpkg-deb -x "$work/deb/$package"_*.deb "$dir.$$" && mv "$dir.$$" "$dir" || status=$?
+		fi
+		if [ "$status" -ne 0 ]; then
+			say "no $package to be had:"
+			show_log "$log"
+			return 0 # whoever needs it will miss it, and say so by name
+		fi
+	fi
+	PATH=$PATH:$dir/usr/bin:$dir/usr/sbin
 }
 
 # Debian's own python3 first: what PATH names first may belong to one user alone.

@@ -9,8 +9,6 @@ TELEGRAF_VERSION=1.39.3
 TELEGRAF_TAGS=custom,inputs.execd,outputs.prometheus_client,outputs.file,parsers.influx,serializers.influx
 TELEGRAF_GO_MINOR=26 # go.mod of this Telegraf says go 1.26.0
 
-cache_dir() { printf '%s/balenacrawl\n' "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}"; }
-
 telegraf_cached() { printf '%s/telegraf-%s%s/telegraf\n' "$(cache_dir)" "$TELEGRAF_VERSION" "${1:+-$1}"; }
 
 # The path of a Go that is new enough, looked for in PATH and where its own installer puts it.

@@ -60,38 +60,8 @@ install_packages() {
 		liblua5.3-0 libopentracing-c-wrapper0 libpcre2-8-0 libsystemd0 # what haproxy and nginx load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
-			rpm rpmlint git
+			rpm rpmlint git chromium
 	fi
-}
-
-# unpack PACKAGE PROGRAM...: servers are unpacked, not installed: their packages start them, on all
-# addresses. What the programs need beside the C library is installed by install_packages.
-unpack() {
-	local package=$1 program dir log=$work/unpack.log status=0 missing=0
-	shift
-	for program; do command -v "$program" >/dev/null || missing=1; done
-	if [ "$missing" -eq 0 ]; then return 0; fi
-	dir=$(cache_dir)/debian-$package
-	if [ ! -d "$dir" ]; then
-		say "fetching and unpacking Debian's $package package (not installed)"
-		rm -rf "$work/deb"
-		mkdir "$work/deb"
-		chmod 755 "$work" "$work/deb" # apt fetches as a user of its own
-		: >"$log"
-		if ! (cd "$work/deb" && stage "$log" apt-get -q download "$package"); then
-			apt_get "$log" update || true
-			(cd "$work/deb" && stage "$log" apt-get -q download "$package") || status=$?
-		fi
-		if [ "$status" -eq 0 ]; then
-			mkdir -p "$dir.$$" && dpkg-deb -x "$work/deb/$package"_*.deb "$dir.$$" && mv "$dir.$$" "$dir" || status=$?
-		fi
-		if [ "$status" -ne 0 ]; then
-			say "no $package to be had:"
-			show_log "$log"
-			return 0 # its tests will say so by name
-		fi
-	fi
-	PATH=$PATH:$dir/usr/bin:$dir/usr/sbin
 }
 
 # run_meson NAME LOG DIR ARGUMENT...: runs a part of the tests and counts from meson's own JSON,
@@ -169,7 +139,10 @@ unpack haproxy haproxy
 unpack nginx nginx
 # What an end-to-end test must find; without it the test is skipped by name.
 export BALENACRAWL_MUST="alertmanager collectd dnsmasq etcd h2 haproxy nginx packages prometheus strace"
-if [ "$full" -eq 1 ]; then export BALENACRAWL_STRIDE=1; fi # every call fails in turn, not every so many-th
+if [ "$full" -eq 1 ]; then
+	BALENACRAWL_MUST+=" chromium"
+	export BALENACRAWL_STRIDE=1 # every call fails in turn, not every so many-th
+fi
 if pinned_telegraf || telegraf=$(command -v telegraf); then
 	export BALENACRAWL_TELEGRAF=$telegraf
 	BALENACRAWL_MUST+=" telegraf"
