@@ -8,19 +8,22 @@ set -euo pipefail
 
 usage() {
 	cat <<'TEXT'
-usage: packaging/quickstart.sh [collectd|telegraf] [--keep]
+usage: packaging/quickstart.sh [collectd|telegraf] [--keep] [--with-prometheus]
 
 Builds balenacrawl, starts the agent (default: collectd) with it on loopback, waits for the first
 crawl and prints the agent's Prometheus text for balena and the URL to scrape.
 
-  --keep    leave the agent running until Ctrl-C
-  --help    this text
+  --keep             leave the agent running until Ctrl-C
+  --with-prometheus  a Prometheus too, with the scrape configuration, rules and console pages of
+                     packaging/monitoring; prints the links and leaves all running until Ctrl-C
+  --help             this text
 
   BALENA_TOKEN     API key or session token; without it a fake API with a small fleet is crawled
   BALENA_API_URL   another server than balenaCloud (only used with BALENA_TOKEN)
 
 Missing Debian or Ubuntu packages are installed with apt-get (sudo unless root). An installed
-telegraf is used; without one it is built with Go >= 1.26 and kept in ~/.cache/balenacrawl.
+telegraf is used; without one it is built with Go >= 1.26 and kept in ~/.cache/balenacrawl. So is
+an installed prometheus; without one Debian's package is unpacked there, not installed.
 Exit status: 0 done, 1 the crawl or the build failed, 2 wrong arguments, 3 something is missing
 that this script does not install.
 TEXT
@@ -28,7 +31,7 @@ TEXT
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 agent=""
-keep=0
+keep=0 with_prometheus=0
 for arg in "$@"; do
 	case "$arg" in
 	collectd | telegraf)
@@ -39,6 +42,7 @@ for arg in "$@"; do
 		agent=$arg
 		;;
 	--keep) keep=1 ;;
+	--with-prometheus) keep=1 with_prometheus=1 ;;
 	--help | -h)
 		usage
 		exit 0
@@ -56,10 +60,11 @@ agent=${agent:-collectd}
 . "$root/packaging/lib-telegraf.sh"
 
 open_work
-agent_pid="" fake_pid=""
+agent_pid="" fake_pid="" prometheus_pid=""
 
 cleanup() {
 	trap '' INT TERM HUP
+	end_process "$prometheus_pid"
 	end_process "$agent_pid"
 	end_process "$fake_pid"
 	close_work
@@ -103,6 +108,14 @@ find_telegraf() {
 	complain "no telegraf is installed, and $telegraf_reason"
 	complain "get Telegraf from https://docs.influxdata.com/telegraf/v1/install/ or Go from https://go.dev/doc/install, then run this again"
 	if [ "$status" -ne 3 ]; then show_log "$work/telegraf.log"; fi
+	exit 3
+}
+
+find_prometheus() {
+	unpack prometheus prometheus
+	if command -v prometheus >/dev/null; then return 0; fi
+	complain "no prometheus is installed, and Debian's package could not be had"
+	complain "install it (apt-get install prometheus, or https://prometheus.io/download/ into the PATH), then run this again"
 	exit 3
 }
 
@@ -185,6 +198,46 @@ CONF
 	command=("$telegraf" --config "$work/agent.conf")
 }
 
+# As it is shipped, but for the address and the pace. Rules and pages are used where they are.
+start_prometheus() {
+	local monitoring=$root/packaging/monitoring
+	prometheus_url=http://127.0.0.1:$(free_port)
+	{
+		printf 'global: {evaluation_interval: 5s}\nrule_files: ["%s/rules/*.yml"]\n' "$monitoring"
+		sed -E "s/127\.0\.0\.1:[0-9]+/127.0.0.1:$port/; s/(scrape_interval|scrape_timeout): .*/\1: 5s/" \
+			"$monitoring/prometheus/balena-$agent.yml"
+	} >"$work/prometheus.yml"
+	start "$work/prometheus.log" prometheus --config.file="$work/prometheus.yml" \
+		--storage.tsdb.path="$work/prometheus" --web.listen-address="${prometheus_url#http://}" \
+		--web.console.templates="$monitoring/consoles" --web.console.libraries="$monitoring/consoles"
+	prometheus_pid=$!
+}
+
+wait_for_prometheus() {
+	local until=$((SECONDS + 60)) told=$SECONDS
+	while ! http_get "$prometheus_url/api/v1/query?query=balena_crawl_success" 2>/dev/null | grep -q '"value"'; do
+		if ! kill -0 "$prometheus_pid" 2>/dev/null || [ "$SECONDS" -ge "$until" ]; then
+			complain "Prometheus did not start, or scraped nothing within 60 s:"
+			show_log "$work/prometheus.log"
+			exit 1
+		fi
+		if [ $((SECONDS - told)) -ge 5 ]; then
+			told=$SECONDS
+			say "  ... waiting for the first scrape"
+		fi
+		sleep 0.5
+	done
+}
+
+# Of a Prometheus that is only unpacked the pages of its own are not there.
+print_links() {
+	local page
+	say "all fleets: $prometheus_url/consoles/balena.html"
+	for page in graph alerts targets; do
+		if http_get "$prometheus_url/$page" >/dev/null 2>&1; then say "$page: $prometheus_url/$page"; fi
+	done
+}
+
 # Waits for a crawl that went well and for its last line to have reached the output: the agents
 # hand lines on little by little.
 wait_for_crawl() {
@@ -241,6 +294,7 @@ say "quickstart with $agent"
 install_packages
 pick_python
 if [ "$agent" = telegraf ]; then find_telegraf; fi
+if [ "$with_prometheus" -eq 1 ]; then find_prometheus; fi
 
 say "building into build/"
 feature=auto
@@ -273,13 +327,24 @@ agent_pid=$!
 wait_for_crawl
 print_result
 
+if [ "$with_prometheus" -eq 1 ]; then
+	start_prometheus
+	say "starting Prometheus at $prometheus_url"
+	wait_for_prometheus
+	print_links
+fi
 if [ "$keep" -eq 1 ]; then
-	say "$agent keeps running; scrape $url (Ctrl-C ends it)"
+	say "$agent keeps running; scrape $url (Ctrl-C ends all)"
 	trap 'exit 0' INT
-	status=0
-	wait "$agent_pid" || status=$?
-	complain "$agent ended by itself (status $status)"
-	show_agent_log
+	status=0 ended=""
+	wait -n -p ended "$agent_pid" ${prometheus_pid:+"$prometheus_pid"} || status=$?
+	if [ "$ended" = "$prometheus_pid" ]; then
+		complain "Prometheus ended by itself (status $status)"
+		show_log "$work/prometheus.log"
+	else
+		complain "$agent ended by itself (status $status)"
+		show_agent_log
+	fi
 	exit 1
 fi
 say "with --keep it would go on running and could be scraped at $url"
