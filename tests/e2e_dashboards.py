@@ -274,6 +274,14 @@ class Live(equal.Stack):
                       if not self.prometheus.query(filled(expression, job=job))]
             self.assertEqual(silent, [], job)
 
+    def test_query_of_the_guide(self):
+        text = (PACK / "README.md").read_text("utf-8")
+        asked = re.findall(r"(?:^    .*balena_(?!.*sh\b).*\n|^      .*\n)+", text, re.M)
+        self.assertEqual(len(asked), 1)
+        answer = self.prometheus.query(asked[0])
+        self.assertTrue(answer)
+        self.assertTrue(all(dict(labels).get("device_name") for labels in answer))
+
     def test_both_agents_are_one_answer(self):
         """From either, and from both at once, the answer is the same: nothing is counted twice."""
         # Those without a "/" in a version, which is "_" in collectd.
