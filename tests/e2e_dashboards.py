@@ -120,6 +120,17 @@ class Files(unittest.TestCase):
                                     expression)
                     self.assertIn('job=~"$job", account=~"|$account"', chosen, expression)
 
+    def test_links_lead_somewhere(self):
+        seen = set()
+        for uid, board in self.boards():
+            for part in (part for panel in board["panels"] for part in panel["fieldConfig"]["overrides"]):
+                for url in (link["url"] for wanted in part["properties"] if wanted["id"] == "links"
+                            for link in wanted["value"]):
+                    to, name = re.match(r"/d/([\w-]+)\?var-(\w+)=", url).groups()
+                    self.assertIn(name, {variable["name"] for variable in dashboards()[to]["templating"]["list"]})
+                    seen.add(to)
+        self.assertEqual(seen, {"balena-fleet", "balena-device"})
+
     def test_words_are_those_of_the_catalogue(self):
         codes, seen = codes_of_catalogue(), set()
         for uid, board in self.boards():

@@ -123,9 +123,16 @@ def override(which, by="byName", **properties):
             "properties": [{"id": name, "value": value} for name, value in properties.items()]}
 
 
+def link(column, uid, name):
+    """From a column of a table to the dashboard of what it holds."""
+    url = "/d/%s?var-%s=${__value.raw}&var-datasource=${datasource}&${job:queryparam}&${account:queryparam}"
+    return override(column, links=[{"title": "Show it", "url": url % (uid, name) + "&${__url_time_range}"}])
+
+
 class Panel:
     """One, but for its place. queries: an expression, or (legend, expression). columns: of a table, what the
     values of each query are called."""
+    LINKS = (link("Fleet", "balena-fleet", "fleet"), link("UUID", "balena-device", "device"))
     LABELS = {"job": "Job", "instance": "Instance", "account": "Account", "fleet": "Fleet", "device_uuid": "UUID",
               "device_name": "Device", "device_type": "Type", "os_version": "OS", "os_variant": "Variant",
               "supervisor_version": "Supervisor", "release": "Release", "version": "Version"}
@@ -159,6 +166,7 @@ class Panel:
                      "targets": targets, "fieldConfig": {"defaults": defaults, "overrides": list(overrides)},
                      "options": {**self.OPTIONS[kind], **(options or {})}}
         if kind == "table":
+            self.json["fieldConfig"]["overrides"] += self.LINKS
             self.json["transformations"] = [
                 {"id": "merge", "options": {}},
                 {"id": "organize", "options": {
