@@ -380,4 +380,4 @@ class Members(SourceTest):
 
 
 if __name__ == "__main__":
-    lib.main("shard")
+    lib.main()
