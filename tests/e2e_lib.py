@@ -4,7 +4,7 @@ ours on loopback, and what they must show, computed from the fake's own truth by
 the metric catalogue, not by the code under test.
 
 Environment (tests/run.sh sets all but the last, which is Meson's):
-  BALENACRAWL_MUST              words of collectd, h2, packages, prometheus, strace, telegraf: missing is a failure
+  BALENACRAWL_MUST              words of missing(), and packages: what of these is missing is a failure
   BALENACRAWL_TELEGRAF          the Telegraf to use, else the one in PATH
   BALENACRAWL_TELEGRAF_MISSING  why there is none
   BALENACRAWL_KEEP              a directory for all that the agents said, for lint_secrets.py
@@ -59,15 +59,15 @@ def telegraf_path():
 
 
 def missing(what):
-    """Why there is no collectd, h2, prometheus or telegraf to test with; None if there is."""
+    """Why there is no alertmanager, collectd, h2, prometheus, telegraf or yaml to test with; None if there is."""
     if what == "telegraf":
         if not telegraf_path():
             return os.environ.get("BALENACRAWL_TELEGRAF_MISSING") or "telegraf is not installed"
         return None
     if what == "strace":
         return None if find("strace") else "strace is not installed"
-    if what == "h2":
-        return None if importlib.util.find_spec("h2") else "python3-h2 is not installed"
+    if what in ("h2", "yaml"):
+        return None if importlib.util.find_spec(what) else "python3-%s is not installed" % what
     if what == "collectd":
         if not find("collectd"):
             return "collectd is not installed"
@@ -76,7 +76,8 @@ def missing(what):
         if not plugin_path().exists():
             return "balena.so was not built (collectd-dev is not installed)"
         return None
-    absent = [tool for tool in ("prometheus", "promtool") if not find(tool)]
+    tools = {"alertmanager": ("prometheus-alertmanager", "amtool")}.get(what, ("prometheus", "promtool"))
+    absent = [tool for tool in tools if not find(tool)]
     return "not installed: %s" % ", ".join(absent) if absent else None
 
 
@@ -630,20 +631,26 @@ class Telegraf(Process):
 
 
 class Prometheus(Process):
-    """A Prometheus that scrapes {job: URL} every second."""
+    """A Prometheus that scrapes {job: URL} every second. `more`: what else a job has; `rules`: the text of a
+    rule file; `alertmanager`: whom to tell."""
 
-    def __init__(self, jobs):
+    def __init__(self, jobs, more=None, rules="", alertmanager=None, lookback_s=300):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
-        scrapes = [{"job_name": job, "honor_labels": False, "honor_timestamps": False,
+        scrapes = [{"honor_labels": False, "honor_timestamps": False, **(more or {}), "job_name": job,
                     "static_configs": [{"targets": [urllib.parse.urlsplit(url).netloc]}]}
                    for job, url in jobs.items()]
         conf = directory / "prometheus.yml"  # JSON is YAML
-        conf.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
+        (directory / "rules.yml").write_text(rules)
+        conf.write_text(json.dumps({
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "scrape_configs": scrapes,
+            "rule_files": ["rules.yml"], "alerting": {"alertmanagers": [
+                {"static_configs": [{"targets": [alertmanager] if alertmanager else []}]}]}}))
         super().__init__("prometheus", [
             find("prometheus"), "--config.file", conf, "--storage.tsdb.path", directory / "data",
-            "--web.listen-address", "127.0.0.1:%d" % self.port], directory)
+            "--web.listen-address", "127.0.0.1:%d" % self.port, "--query.lookback-delta", "%ds" % lookback_s,
+            "--rules.alert.resend-delay", "1s"], directory)
 
     def query(self, expression):
         """{labels: value} of an instant query; {} while Prometheus is not up."""
