@@ -631,14 +631,14 @@ class Telegraf(Process):
 
 
 class Prometheus(Process):
-    """A Prometheus that scrapes {job: URL} every second. `more`: what else a job has; `rules`: the text of a
-    rule file; `alertmanager`: whom to tell."""
+    """A Prometheus that scrapes {job: URL} every second. `more`: {job: what else it has}; `rules`: the text of
+    a rule file; `alertmanager`: whom to tell."""
 
     def __init__(self, jobs, more=None, rules="", alertmanager=None, lookback_s=300):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
-        scrapes = [{"honor_labels": False, "honor_timestamps": False, **(more or {}), "job_name": job,
+        scrapes = [{"honor_labels": False, "honor_timestamps": False, **(more or {}).get(job, {}), "job_name": job,
                     "static_configs": [{"targets": [urllib.parse.urlsplit(url).netloc]}]}
                    for job, url in jobs.items()]
         conf = directory / "prometheus.yml"  # JSON is YAML

@@ -97,12 +97,37 @@ class Form(RulesTest):
             wanted[name] = "*%s, after %s%s*" % (rule["labels"]["severity"], rule["for"], kept)
         self.assertEqual(found, wanted)
 
-    def test_seconds_are_written_so_that_they_can_be_scaled(self):
-        for rule in rules():
-            bare = re.sub(r'"[^"]*"|\[[^]]*\]', "", rule["expr"])
-            for number in re.findall(r"(?<![\w.])\d+(?![\w.])", bare):
-                if int(number) >= 60 and number not in ("60", "3600", "86400") and "bytes" not in bare:
-                    self.assertEqual((rule, number), ("celsius" in bare and rule, number))
+    def test_times_are_written_so_that_they_can_be_scaled(self):
+        """A large number is a unit of time, or known not to be one."""
+        large = {(rule.get("alert", rule.get("record")), number) for rule in rules() for number in re.findall(
+            r"(?<![\w.])\d{2,}(?![\w.])", re.sub(r'"[^"]*"|\[[^]]*\]', "", rule["expr"])) if int(number) >= 60}
+        self.assertEqual({(name, number) for name, number in large if number not in ("60", "3600", "86400")},
+                         {("BalenaCpuTemperatureHigh", "80"), ("BalenaAgentMemoryHigh", "1024")})
+
+
+class Scaling(unittest.TestCase):
+    PROGRAM = lib.ROOT / "packaging" / "monitoring" / "scale-rules.py"
+
+    def test_all_times_and_nothing_else(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            file.write("groups:\n  - name: g\n    interval: 1m\n    rules:\n"
+                       "      - alert: A\n        expr: |\n          # 60 s\n"
+                       "          rate(x_60{l=\"y\"}[1h30m:5m] offset 3m) > 2 * 3600 and z > 160\n"
+                       "        for: 10m\n        annotations:\n          summary: 'for: 10m [1h] 60'\n")
+            file.flush()
+            status, said = run(self.PROGRAM, 60, file.name, file.name)
+        once = ("  - name: g\n    interval: 1000ms\n    rules:\n"
+                "      - alert: A\n        expr: |\n          # 60 s\n"
+                "          rate(x_60{l=\"y\"}[90000ms:5000ms] offset 3000ms) > 2 * (3600 / 60) and z > 160\n"
+                "        for: 10000ms\n        annotations:\n          summary: 'for: 10m [1h] 60'\n")
+        self.assertEqual((status, said), (0, "groups:\n" + once + once))
+
+    def test_usage(self):
+        self.assertEqual(run(self.PROGRAM, "--help")[0], 0)
+        for wrong in ([], ["60"], ["0", "x"], ["1.5", "x"]):
+            status, said = run(self.PROGRAM, *wrong)
+            self.assertEqual(status, 2)
+            self.assertRegex(said, "^usage: ")
 
 
 class Behaviour(RulesTest):
@@ -153,7 +178,8 @@ class Changes(RulesTest):
             yield "range of " + match[1], with_expression(*match.span(1), cls.scaled(match[1], 0.5))
         opposite = {">": ">=", "<": "<=", ">=": ">", "<=": "<", "==": "!=", "!=": "=="}
         bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^]]*\]', lambda match: "#" * len(match[0]), expression)
-        for match in re.finditer(r" ([<>]=?|==|!=) ", bare):
+        # Whether a fraction itself counts makes no difference that could be measured.
+        for match in re.finditer(r" ([<>]=?|==|!=) (?!0\.)", bare):
             yield "operator", with_expression(*match.span(1), opposite[match[1]])
         for match in re.finditer(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", bare):
             for sign in (-1, 1):
@@ -170,6 +196,8 @@ class Changes(RulesTest):
             for i, block in enumerate(blocks[1:], 1):
                 name = re.search(r"alert: (\w+)", block)[1]
                 for what, changed in self.mutants(block):
+                    if changed == block:
+                        continue
                     told = [line.strip() for line in changed.splitlines() if line not in block.splitlines()]
                     yield ("%s: %s: %s" % (name, what, " ".join(told)), name, path.name,
                            "".join(blocks[:i] + [changed] + blocks[i + 1:]))
