@@ -636,24 +636,30 @@ class Telegraf(Process):
 
 
 class Prometheus(Process):
-    """A Prometheus that scrapes {job: URL} every second."""
+    """A Prometheus that scrapes {job: URL} every second. `rules`: the text of a rule file; `more`: as config() has
+    it."""
 
-    def __init__(self, jobs, *flags):
+    def __init__(self, jobs, *flags, rules="", **more):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         conf = directory / "prometheus.yml"
-        conf.write_text(self.config(jobs), "utf-8")
+        conf.write_text(self.config(jobs, **more), "utf-8")
+        (directory / "rules.yml").write_text(rules, "utf-8")
         super().__init__("prometheus", [
             find("prometheus"), "--config.file", conf, "--storage.tsdb.path", directory / "data",
-            "--web.listen-address", "127.0.0.1:%d" % self.port, *flags], directory)
+            "--web.listen-address", "127.0.0.1:%d" % self.port, "--rules.alert.resend-delay", "1s", *flags], directory)
 
     @staticmethod
-    def config(jobs):
-        scrapes = [{"job_name": job, "honor_labels": False, "honor_timestamps": False,
+    def config(jobs, more=None, others=(), alertmanager=None):
+        """`more`: {job: what else it has}; `others`: whole scrape configurations; `alertmanager`: whom to tell."""
+        scrapes = [{"honor_labels": False, "honor_timestamps": False, **(more or {}).get(job, {}), "job_name": job,
                     "static_configs": [{"targets": [urllib.parse.urlsplit(url).netloc]}]}
                    for job, url in jobs.items()]
-        return json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes})  # JSON is YAML
+        told = {"targets": [alertmanager] if alertmanager else []}
+        return json.dumps({  # JSON is YAML
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "scrape_configs": [*scrapes, *others],
+            "rule_files": ["rules.yml"], "alerting": {"alertmanagers": [{"static_configs": [told]}]}})
 
     def query(self, expression):
         """{labels: value} of an instant query; {} while Prometheus is not up."""

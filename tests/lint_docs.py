@@ -34,7 +34,7 @@ FOR_TELEGRAF = MANUALS + "/telegraf-balena.1"
 FOR_COLLECTD = MANUALS + "/collectd-balena.5"
 LIBRARY = MANUALS + "/balenacrawl.3"
 SAMPLE_COLLECTD = "packaging/config/collectd-balena.conf"
-FOLDERS = [MANUALS, "packaging/config", "packaging/monitoring"]
+FOLDERS = [MANUALS, "packaging/config", "packaging/monitoring", "docs"]
 # Flags of other programs that stand behind "telegraf-balena" on a line.
 OTHERS_FLAGS = {"--cflags", "--libs"}
 PREFIX = "balena_"
