@@ -4,7 +4,7 @@ ours on loopback, and what they must show, computed from the fake's own truth by
 the metric catalogue, not by the code under test.
 
 Environment (tests/run.sh sets all but the last, which is Meson's):
-  BALENACRAWL_MUST              words of collectd, h2, packages, prometheus, strace, telegraf: missing is a failure
+  BALENACRAWL_MUST              words that missing() knows: what is missing is a failure then, not a skip
   BALENACRAWL_TELEGRAF          the Telegraf to use, else the one in PATH
   BALENACRAWL_TELEGRAF_MISSING  why there is none
   BALENACRAWL_KEEP              a directory for all that the agents said, for lint_secrets.py
@@ -58,14 +58,17 @@ def telegraf_path():
     return os.environ.get("BALENACRAWL_TELEGRAF") or find("telegraf")
 
 
+# Words for what is more than a program of that name.
+PROGRAMS = {"etcd": ("etcd", "etcdctl"), "prometheus": ("prometheus", "promtool")}
+
+
 def missing(what):
-    """Why there is no collectd, h2, prometheus or telegraf to test with; None if there is."""
+    """Why there is no such thing to test with; None if there is. A word is a program's name, one of
+    PROGRAMS, or one of those below."""
     if what == "telegraf":
         if not telegraf_path():
             return os.environ.get("BALENACRAWL_TELEGRAF_MISSING") or "telegraf is not installed"
         return None
-    if what == "strace":
-        return None if find("strace") else "strace is not installed"
     if what == "h2":
         return None if importlib.util.find_spec("h2") else "python3-h2 is not installed"
     if what == "collectd":
@@ -76,7 +79,9 @@ def missing(what):
         if not plugin_path().exists():
             return "balena.so was not built (collectd-dev is not installed)"
         return None
-    absent = [tool for tool in ("prometheus", "promtool") if not find(tool)]
+    if what == "yaml":
+        return None if importlib.util.find_spec("yaml") else "python3-yaml is not installed"
+    absent = [tool for tool in PROGRAMS.get(what, (what,)) if not find(tool)]
     return "not installed: %s" % ", ".join(absent) if absent else None
 
 
