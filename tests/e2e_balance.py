@@ -21,8 +21,8 @@ NOTICED_S = 5
 class Health(lib.Process):
     def __init__(self, crawlers, *options):
         self.port = lib.free_port()
-        super().__init__("balena-health", [
-            sys.executable, BALANCE / "balena-health", "--listen", "127.0.0.1:%d" % self.port, *options,
+        super().__init__("balena-fresh", [
+            sys.executable, BALANCE / "balena-fresh", "--listen", "127.0.0.1:%d" % self.port, *options,
             *("%s=%s" % item for item in crawlers.items())])
 
     def ask(self, name):

@@ -59,7 +59,8 @@ def telegraf_path():
 
 
 # Words for what is more than a program of that name.
-PROGRAMS = {"etcd": ("etcd", "etcdctl"), "prometheus": ("prometheus", "promtool")}
+PROGRAMS = {"alertmanager": ("prometheus-alertmanager", "amtool"), "etcd": ("etcd", "etcdctl"),
+            "prometheus": ("prometheus", "promtool")}
 
 
 def missing(what):
