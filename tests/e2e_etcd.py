@@ -82,6 +82,23 @@ class EtcdTest(lib.AgentTest):
         second.kill()
         self.wait()
 
+    def test_prometheus_reads_it(self):
+        """The very file, as packaging/deploy/prometheus/discovery.yml has it."""
+        lib.require("prometheus")
+        self.watch()
+        # Scraped or not: whom Prometheus looks for is what counts.
+        addresses = sorted("127.0.0.1:%d" % lib.free_port() for _ in range(2))
+        members = [self.member(address) for address in addresses]
+        self.wait(*addresses)
+        prometheus = self.closed(lib.Prometheus({}, [
+            {"job_name": "found", "file_sd_configs": [{"files": [str(self.file)]}]}]))
+
+        def instances():
+            return {dict(labels)["instance"] for labels in prometheus.query('up{job="found"}')}
+        lib.wait_for("two targets", lambda: instances() == set(addresses), [prometheus, self.watcher])
+        members[0].stop()
+        lib.wait_for("one target", lambda: instances() == {addresses[1]}, [prometheus, self.watcher])
+
     def test_what_is_no_member(self):
         self.etcd.run("put", PREFIX + "/bad", 'a"b, c\nd')
         self.etcd.run("put", PREFIX + "/good", "b.example:9273")
@@ -97,26 +114,18 @@ class EtcdTest(lib.AgentTest):
         self.wait("10.0.0.11:9273")
         before = self.file.stat()
         self.etcd.kill()
-        # Its lease has run out by then as far as the member knows, but nobody told the file.
-        lib.wait_for("loss of the lease", lambda: "not registered" in member.log(), [member, self.watcher])
+        # Who begins without it waits too, and takes the list of before for a good one.
+        other = self.directory / "other.json"
+        other.write_text('[{"targets": ["10.0.0.9:9273"]}]\n')
+        late = [self.script("balena-members-etcd", other), self.member("10.0.0.12:9273")]
+        for script, word in (member, "not registered"), (late[0], "etcd is away"), (late[1], "not registered"):
+            lib.wait_for(word, lambda log=script.log, word=word: word in log(), [script, self.watcher])
         self.assertEqual(self.targets(), ["10.0.0.11:9273"])
         self.assertEqual(self.file.stat().st_mtime_ns, before.st_mtime_ns)
+        self.assertIn("10.0.0.9:9273", other.read_text())
         self.etcd.start()
-        self.etcd.wait()
-        self.member("10.0.0.12:9273")
         self.wait("10.0.0.11:9273", "10.0.0.12:9273")
-
-    def test_etcd_is_late(self):
-        """Both scripts wait for it, and neither touches the file that is there."""
-        self.etcd.kill()
-        self.file.write_text('[{"targets": ["10.0.0.9:9273"]}]\n')
-        self.watch()
-        member = self.member("10.0.0.11:9273")
-        lib.wait_for("complaints", lambda: "etcd is away" in self.watcher.log() and "not registered" in member.log(),
-                     [self.watcher, member])
-        self.assertEqual(self.targets(), ["10.0.0.9:9273"])
-        self.etcd.start()
-        self.wait("10.0.0.11:9273")
+        lib.wait_for("the same list", lambda: other.read_text() == self.file.read_text(), late)
 
     def test_nobody_is_left_behind(self):
         """Killed, a script takes its etcdctl along; else a dead host's lease would live."""

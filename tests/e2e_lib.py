@@ -636,15 +636,15 @@ class Telegraf(Process):
 
 
 class Prometheus(Process):
-    """A Prometheus that scrapes {job: URL} every second."""
+    """A Prometheus that scrapes {job: URL} every second, and what `more` jobs find."""
 
-    def __init__(self, jobs):
+    def __init__(self, jobs, more=()):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
         self.port = free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         scrapes = [{"job_name": job, "honor_labels": False, "honor_timestamps": False,
                     "static_configs": [{"targets": [urllib.parse.urlsplit(url).netloc]}]}
-                   for job, url in jobs.items()]
+                   for job, url in jobs.items()] + list(more)
         conf = directory / "prometheus.yml"  # JSON is YAML
         conf.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
         super().__init__("prometheus", [

@@ -56,7 +56,7 @@ install_packages() {
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
 		valgrind pmccabe openssl man-db iproute2 strace python3-h2 \
 		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 `# what other plugins of collectd load` \
-		etcd-client dnsmasq-base tzdata docker-compose python3-yaml shellcheck util-linux \
+		etcd-client dnsmasq-base tzdata docker-compose python3-yaml shellcheck \
 		liblua5.3-0 libopentracing-c-wrapper0 libpcre2-8-0 libsystemd0 # what haproxy and nginx load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
