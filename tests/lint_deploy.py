@@ -78,7 +78,7 @@ def misfits(value, shape, where):
     return [] if isinstance(shape, type) and type(value) is shape else ["%s: is %r" % (where, value)]
 
 
-# ---- helpers -------------------------------------------------------------------------------------
+# ---- what there is -----------------------------------------------------------------------------
 
 def files():
     return sorted(path for path in DEPLOY.rglob("*") if path.is_file() and path.name != "token")
