@@ -15,7 +15,7 @@ SECRETS = re.compile(rb"test-token|s3cr3t-s3cr3t|soak-token|sekret")
 # is told its token on the command line, as the tests' own server may be.
 OWN = re.compile(rb"fake_api\.py|AssertionError|test_\w+ \(__main__")
 # What says something of ours; or why a suite could not run, which whoever ran it has been told.
-PROGRAMS = {"telegraf-balena", "telegraf", "collectd", "skipped"}
+PROGRAMS = {"telegraf-balena", "telegraf", "collectd", "balena-members-etcd", "skipped"}
 HERE = pathlib.Path(__file__).resolve().parent
 SUITES = {path.stem for path in HERE.glob("e2e_*.py")} - {"e2e_lib"} | {"soak"}
 

@@ -56,7 +56,7 @@ install_packages() {
 		collectd-core collectd-dev 'libmicrohttpd12|libmicrohttpd12t64' libprotobuf-c1 \
 		valgrind pmccabe openssl man-db iproute2 strace python3-h2 python3-yaml \
 		'libcurl3-gnutls|libcurl3t64-gnutls' libyajl2 libjansson4 `# what other plugins of collectd load` \
-		etcd-client dnsmasq-base tzdata \
+		etcd-client dnsmasq-base tzdata docker-compose shellcheck \
 		liblua5.3-0 libopentracing-c-wrapper0 libpcre2-8-0 libsystemd0 # what haproxy and nginx load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
@@ -138,7 +138,7 @@ unpack etcd-server etcd
 unpack haproxy haproxy
 unpack nginx nginx
 # What an end-to-end test must find; without it the test is skipped by name.
-export BALENACRAWL_MUST="alertmanager collectd dnsmasq etcd h2 haproxy nginx packages prometheus strace yaml"
+export BALENACRAWL_MUST="alertmanager collectd dnsmasq docker-compose etcd h2 haproxy nginx packages prometheus shellcheck strace yaml"
 if [ "$full" -eq 1 ]; then
 	BALENACRAWL_MUST+=" chromium"
 	export BALENACRAWL_STRIDE=1 # every call fails in turn, not every so many-th
