@@ -4,7 +4,7 @@
 # tests/run.sh [--full]: installs what is missing, builds with warnings as errors and runs every
 # test there is. The last line is "N passed, N failed, N skipped"; the status is 0 only if none
 # failed. --full adds the long stages: the unit tests under valgrind, a release build, ThreadSanitizer,
-# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and the packages, built and used.
+# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and packages and quickstart, built and used.
 #
 # With CI=true nothing that can be had may be skipped: a missing Go or Telegraf is a failure.
 set -euo pipefail
@@ -31,9 +31,11 @@ build_asan=$root/build-asan
 open_work
 passed=0 failed=0 skipped=0
 finished=0
+beside_pid=""
 
 # The closing line comes whatever happens: an end before its time is a failure too.
 cleanup() {
+	end_process "$beside_pid"
 	close_work
 	if [ "$finished" -eq 0 ]; then
 		failed=$((failed + 1))
@@ -87,6 +89,31 @@ run_meson() {
 	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	say "$name: $p passed, $f failed, $s skipped"
+}
+
+# begin_beside LOG DIR ARGUMENT...: a part of the tests that mostly waits, while others work; end_beside
+# NAME waits for it, says how it went and counts it.
+begin_beside() {
+	mkdir "$work/beside"
+	(
+		trap 'end_process "$stage_pid"; exit 143' TERM
+		work=$work/beside passed=0 failed=0 skipped=0
+		run_meson "beside" "$@" >"$work/said" 2>&1
+		printf '%d %d %d\n' "$passed" "$failed" "$skipped" >"$work/sum"
+	) &
+	beside_pid=$!
+}
+
+end_beside() {
+	local p=0 f=1 s=0
+	say "$1"
+	stage "$work/beside/wait.log" tail --pid="$beside_pid" -f /dev/null
+	wait "$beside_pid" || true
+	beside_pid=""
+	sed '1d;$d;/still at it/d' "$work/beside/said"
+	if [ -s "$work/beside/sum" ]; then read -r p f s <"$work/beside/sum"; fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	say "$1: $p passed, $f failed, $s skipped"
 }
 
 # has_suite SUITE DIR: whether this build has tests of that suite.
@@ -158,27 +185,32 @@ export BALENACRAWL_KEEP=$work/kept
 mkdir "$BALENACRAWL_KEEP"
 
 if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true; then
-	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e \
-		--no-suite fuzz-replay --no-suite packages
+	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e --no-suite waits \
+		--no-suite fuzz-replay --no-suite long
 	if has_suite fuzz-replay "$build"; then run_meson "corpora of the fuzzers" fuzz "$build" --suite fuzz-replay; fi
 	run_meson "lints" lint "$build" --suite lint
+	begin_beside waits "$build" --suite waits --num-processes 4
+fi
+if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-asan/)" "$build_asan" \
+	-Db_sanitize=address,undefined -Db_lundef=false; then
+	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		run_meson "unit tests under the sanitizers" sanitizers "$build_asan" --suite unit \
+		--suite fuzz-replay --timeout-multiplier 5
+fi
+if [ -n "$beside_pid" ]; then
+	end_beside "tests that mostly wait, beside those"
+	# These measure how soon an agent ends: nothing runs beside them.
 	run_meson "end to end" e2e "$build" --suite e2e
 	if [ "$full" -eq 1 ]; then soak=2000; else soak=100; fi
 	MESON_BUILD_ROOT=$build run_script "soak of $soak crawls" bash "$root/tests/soak.sh" "$soak"
 	run_script "no token in what all of them said" "$python" "$root/tests/lint_secrets.py" \
 		"$BALENACRAWL_KEEP" "$build/meson-logs"
-	# It takes minutes, and the sanitizers see nearly as much in any case.
+	# They take minutes, and the sanitizers see nearly as much in any case.
 	if [ "$full" -eq 1 ]; then
-		run_meson "packages, in systems of their own" packages "$build" --suite packages
+		run_meson "packages, quickstart" long "$build" --suite long
 		UNIT_STRIDE=499 run_meson "unit tests under valgrind" memcheck-valgrind "$build" --suite unit \
 			--timeout-multiplier 10 --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible'
 	fi
-fi
-if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-asan/)" "$build_asan" \
-	-Db_sanitize=address,undefined -Db_lundef=false; then
-	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-	run_meson "unit tests under the sanitizers" sanitizers "$build_asan" --suite unit \
-		--suite fuzz-replay --timeout-multiplier 5
 fi
 if [ "$full" -eq 1 ]; then
 	if build "building a release with warnings as errors (build-release/)" "$root/build-release" \
