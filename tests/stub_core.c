@@ -121,6 +121,11 @@ const struct bcrawl_option *bcrawl_option_find(const char *key)
 	return NULL;
 }
 
+const struct bcrawl_option *bcrawl_option_at(size_t i)
+{
+	return i < ARRAY_LEN(options) ? &options[i] : NULL;
+}
+
 struct bcrawl_config *bcrawl_config_new(void)
 {
 	count_alive(1);
@@ -155,8 +160,8 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 	}
 	free(cfg->values[o - options]);
 	cfg->values[o - options] = strdup(value);
-	snprintf(stub.settings + n, sizeof(stub.settings) - n, "%s/%s=%s\n", cfg->values[0], o->key,
-		 value);
+	snprintf(stub.settings + n, sizeof(stub.settings) - n, "%s/%s=%s\n",
+		 bcrawl_config_get(cfg, BCRAWL_KEY_ACCOUNT), o->key, value);
 	return BCRAWL_OK;
 }
 
@@ -171,12 +176,17 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 	return err->code;
 }
 
-double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
+const char *bcrawl_config_get(const struct bcrawl_config *cfg, const char *key)
 {
 	const struct bcrawl_option *o = bcrawl_option_find(key);
 	const char *value = cfg->values[o - options];
 
-	return strtod(value ? value : o->dflt, NULL);
+	return value ? value : o->dflt;
+}
+
+double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
+{
+	return strtod(bcrawl_config_get(cfg, key), NULL);
 }
 
 int bcrawl_global_init(void)
@@ -189,14 +199,14 @@ int bcrawl_new(struct bcrawl **out, const struct bcrawl_config *cfg, struct bcra
 {
 	struct bcrawl *c;
 
-	if (strcmp(cfg->values[0], "unmakeable") == 0) {
+	if (strcmp(bcrawl_config_get(cfg, BCRAWL_KEY_ACCOUNT), "unmakeable") == 0) {
 		err->code = BCRAWL_E_NOMEM;
 		snprintf(err->message, sizeof(err->message), "out of memory");
 		return err->code;
 	}
 	c = calloc(1, sizeof(*c));
 	count_alive(1);
-	c->account = strdup(cfg->values[0]);
+	c->account = strdup(bcrawl_config_get(cfg, BCRAWL_KEY_ACCOUNT));
 	c->wake_fd = -1;
 	*out = c;
 	return BCRAWL_OK;
