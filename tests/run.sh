@@ -4,7 +4,8 @@
 # tests/run.sh [--full]: installs what is missing, builds with warnings as errors and runs every
 # test there is. The last line is "N passed, N failed, N skipped"; the status is 0 only if none
 # failed. --full adds the long stages: the unit tests under valgrind, a release build, ThreadSanitizer,
-# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and the packages, built and used.
+# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and the packages and container images,
+# built and used.
 #
 # With CI=true nothing that can be had may be skipped: a missing Go or Telegraf is a failure.
 set -euo pipefail
@@ -13,7 +14,7 @@ case "$#:${1:-}" in
 0:) full=0 ;;
 1:--full) full=1 ;;
 1:--help | 1:-h)
-	sed -n '4,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '4,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 	exit 0
 	;;
 *)
@@ -60,7 +61,7 @@ install_packages() {
 		liblua5.3-0 libopentracing-c-wrapper0 libpcre2-8-0 libsystemd0 # what haproxy and nginx load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
-			rpm rpmlint git
+			rpm rpmlint git podman runc
 	fi
 }
 
@@ -168,7 +169,7 @@ unpack etcd-server etcd
 unpack haproxy haproxy
 unpack nginx nginx
 # What an end-to-end test must find; without it the test is skipped by name.
-export BALENACRAWL_MUST="alertmanager collectd dnsmasq etcd h2 haproxy nginx packages prometheus strace"
+export BALENACRAWL_MUST="alertmanager collectd containers dnsmasq etcd h2 haproxy nginx packages prometheus strace"
 if [ "$full" -eq 1 ]; then export BALENACRAWL_STRIDE=1; fi # every call fails in turn, not every so many-th
 if pinned_telegraf || telegraf=$(command -v telegraf); then
 	export BALENACRAWL_TELEGRAF=$telegraf
@@ -186,7 +187,7 @@ mkdir "$BALENACRAWL_KEEP"
 
 if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true; then
 	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e \
-		--no-suite fuzz-replay --no-suite packages
+		--no-suite fuzz-replay --no-suite packages --no-suite containers
 	if has_suite fuzz-replay "$build"; then run_meson "corpora of the fuzzers" fuzz "$build" --suite fuzz-replay; fi
 	run_meson "lints" lint "$build" --suite lint
 	run_meson "end to end" e2e "$build" --suite e2e
@@ -197,6 +198,7 @@ if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true
 	# It takes minutes, and the sanitizers see nearly as much in any case.
 	if [ "$full" -eq 1 ]; then
 		run_meson "packages, in systems of their own" packages "$build" --suite packages
+		run_meson "container images" containers "$build" --suite containers
 		UNIT_STRIDE=499 run_meson "unit tests under valgrind" memcheck-valgrind "$build" --suite unit \
 			--timeout-multiplier 10 --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible'
 	fi
