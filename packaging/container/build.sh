@@ -15,7 +15,11 @@ agents=()
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--engine)
-		engine=${2:?--engine: podman, buildah or docker}
+		engine=${2:-}
+		if ! command -v "$engine" >/dev/null; then
+			echo "--engine needs a program that is there: podman, buildah or docker" >&2
+			exit 2
+		fi
 		shift
 		;;
 	collectd | telegraf) agents+=("$1") ;;
