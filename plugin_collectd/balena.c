@@ -32,7 +32,9 @@
 #include "fill.h"
 #include "map.h"
 
-#define KEY_ENVIRONMENT "Environment"   /* in a block, beside the options of the library */
+/* In a block, beside the options of the library. */
+#define KEY_ENVIRONMENT "Environment"
+
 #define THREAD_NAME  "balena-crawl"     /* longer than 15 bytes and collectd complains */
 #define DERIVE_LIMIT 9007199254740992.0 /* 2^53: above it a double is no exact integer */
 #define NS_PER_S     1000000000L
@@ -608,10 +610,18 @@ static int set_environment(bool *environment, const oconfig_item_t *ci, struct b
 	return BCRAWL_OK;
 }
 
+static bool is_token(const struct bcrawl_option *opt)
+{
+	return (opt->flags & BCRAWL_OPT_SECRET) || opt == bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE);
+}
+
+/* A token of the block's own is not to give way to a file that a variable names. */
 static bool block_sets(const oconfig_item_t *block, const struct bcrawl_option *opt)
 {
 	for (int i = 0; i < block->children_num; i++) {
-		if (bcrawl_option_find(block->children[i].key) == opt)
+		const struct bcrawl_option *set = bcrawl_option_find(block->children[i].key);
+
+		if (set && (set == opt || (is_token(set) && is_token(opt))))
 			return true;
 	}
 	return opt == bcrawl_option_find(BCRAWL_KEY_ACCOUNT) && block->values_num > 0;

@@ -13,10 +13,11 @@
 #include <time.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define OPTIONS_MAX  8
+#define OPTIONS_MAX  9
 
 static const struct bcrawl_option options[] = {
 	{BCRAWL_KEY_ACCOUNT, "string", "default", "letters", "Name.", 0},
+	{"token", "string", "", "ASCII", "Token.", BCRAWL_OPT_SECRET},
 	{BCRAWL_KEY_TOKEN_FILE, "path", "", "a readable file", "Token.", 0},
 	{BCRAWL_KEY_INTERVAL, "number", "60", "10 to 86400 seconds", "Interval.", 0},
 	{BCRAWL_KEY_METRICS, "globs", "@standard", "globs", "Metrics.", 0},
@@ -169,7 +170,7 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 {
 	const struct bcrawl_option *o = bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE);
 
-	if (cfg->values[o - options])
+	if (cfg->values[o - options] || *bcrawl_config_get(cfg, "token"))
 		return BCRAWL_OK;
 	err->code = BCRAWL_E_CONFIG;
 	snprintf(err->message, sizeof(err->message), "no API token: set %s", o->key);

@@ -322,6 +322,8 @@ static void test_environment(void **state)
 		{"<Account \"a\">\n TokenFile \"/t\"\n Environment true\n Fleet \"x/y\"\n"
 		 " Metrics \"@standard\"\n</Account>\n",
 		 "a/account=a\na/token-file=/t\na/fleet=x/y\na/metrics=@standard\na/interval=20\n"},
+		{"<Account \"a\">\n Token \"t\"\n Environment true\n</Account>\n",
+		 "a/account=a\na/token=t\na/interval=20\na/metrics=@all\na/fleet=its/*\n"},
 		{"<Account \"a\">\n TokenFile \"/t\"\n Environment false\n</Account>\n",
 		 "a/account=a\na/token-file=/t\na/metrics=@lean\n"},
 		{"<Account>\n TokenFile \"/t\"\n</Account>\n",
