@@ -32,6 +32,9 @@
 #include "fill.h"
 #include "map.h"
 
+/* In a block, beside the options of the library. */
+#define KEY_ENVIRONMENT "Environment"
+
 #define THREAD_NAME  "balena-crawl"     /* longer than 15 bytes and collectd complains */
 #define DERIVE_LIMIT 9007199254740992.0 /* 2^53: above it a double is no exact integer */
 #define NS_PER_S     1000000000L
@@ -497,7 +500,7 @@ static void account_freep(struct account **a)
 }
 
 /* A new account with the options' defaults, NULL when out of memory. */
-static struct account *account_new(const char *name)
+static struct account *account_new(void)
 {
 	struct account *a = calloc(1, sizeof(*a));
 	pthread_condattr_t attr;
@@ -510,9 +513,8 @@ static struct account *account_new(const char *name)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&a->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	a->name = strdup(name);
 	a->cfg = bcrawl_config_new();
-	if (a->name && a->cfg)
+	if (a->cfg)
 		return a;
 	account_free(a);
 	return NULL;
@@ -597,31 +599,94 @@ static int set_option(struct bcrawl_config *cfg, const oconfig_item_t *ci, struc
 	return rc;
 }
 
+static int set_environment(bool *environment, const oconfig_item_t *ci, struct bcrawl_error *err)
+{
+	char buf[32];
+	const char *text = ci->values_num == 1 ? value_text(&ci->values[0], buf) : "";
+
+	*environment = strcasecmp(text, "true") == 0;
+	if (!*environment && strcasecmp(text, "false") != 0)
+		return refuse(err, "%s is true or false", ci->key);
+	return BCRAWL_OK;
+}
+
+static bool is_token(const struct bcrawl_option *opt)
+{
+	return (opt->flags & BCRAWL_OPT_SECRET) || opt == bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE);
+}
+
+/* A token of the block's own is not to give way to a file that a variable names. */
+static bool block_sets(const oconfig_item_t *block, const struct bcrawl_option *opt)
+{
+	for (int i = 0; i < block->children_num; i++) {
+		const struct bcrawl_option *set = bcrawl_option_find(block->children[i].key);
+
+		if (set && (set == opt || (is_token(set) && is_token(opt))))
+			return true;
+	}
+	return opt == bcrawl_option_find(BCRAWL_KEY_ACCOUNT) && block->values_num > 0;
+}
+
+/* What the block sets is not looked for there. */
+static int take_environment(struct bcrawl_config *cfg, const oconfig_item_t *block,
+			    bool *has_metrics, struct bcrawl_error *err)
+{
+	const struct bcrawl_option *opt, *metrics = bcrawl_option_find(BCRAWL_KEY_METRICS);
+
+	for (size_t i = 0; (opt = bcrawl_option_at(i)); i++) {
+		int rc = block_sets(block, opt)
+				 ? 0
+				 : bcrawl_config_set_from_environment(cfg, opt, err);
+
+		if (rc < 0)
+			return rc;
+		if (rc > 0 && opt == metrics)
+			*has_metrics = true;
+	}
+	return BCRAWL_OK;
+}
+
 /* A series costs more here than in other agents: write_prometheus sorts a whole family anew for
  * every new one. So the small set is this agent's default, but only a default: beside metrics that
- * the block names it would be an addition. */
-static int set_default_metrics(struct bcrawl_config *cfg, const oconfig_item_t *block,
-			       struct bcrawl_error *err)
+ * are named it would be an addition. */
+static int set_default_metrics(struct bcrawl_config *cfg, struct bcrawl_error *err)
 {
 	char value[32];
 
-	for (int i = 0; i < block->children_num; i++) {
-		if (is_key(block->children[i].key, BCRAWL_KEY_METRICS))
-			return BCRAWL_OK;
-	}
 	snprintf(value, sizeof(value), "@%s", bcrawl_set_name(BCRAWL_SET_LEAN));
 	return bcrawl_config_set(cfg, BCRAWL_KEY_METRICS, value, err);
 }
 
-static int read_block(struct account *a, const oconfig_item_t *block, struct bcrawl_error *err)
+static int set_options(struct bcrawl_config *cfg, const oconfig_item_t *block,
+		       struct bcrawl_error *err)
+{
+	bool has_metrics = block_sets(block, bcrawl_option_find(BCRAWL_KEY_METRICS));
+	bool environment = false;
+	int rc = BCRAWL_OK;
+
+	for (int i = 0; i < block->children_num && rc == BCRAWL_OK; i++) {
+		const oconfig_item_t *child = &block->children[i];
+
+		if (strcasecmp(child->key, KEY_ENVIRONMENT) == 0)
+			rc = set_environment(&environment, child, err);
+		else
+			rc = set_option(cfg, child, err);
+	}
+	if (rc == BCRAWL_OK && environment)
+		rc = take_environment(cfg, block, &has_metrics, err);
+	if (rc == BCRAWL_OK && !has_metrics)
+		rc = set_default_metrics(cfg, err);
+	return rc;
+}
+
+static int read_block(struct account *a, const oconfig_item_t *block, const char *name,
+		      struct bcrawl_error *err)
 {
 	double interval;
-	int rc = bcrawl_config_set(a->cfg, BCRAWL_KEY_ACCOUNT, a->name, err);
+	int rc = name ? bcrawl_config_set(a->cfg, BCRAWL_KEY_ACCOUNT, name, err) : BCRAWL_OK;
 
 	if (rc == BCRAWL_OK)
-		rc = set_default_metrics(a->cfg, block, err);
-	for (int i = 0; i < block->children_num && rc == BCRAWL_OK; i++)
-		rc = set_option(a->cfg, &block->children[i], err);
+		rc = set_options(a->cfg, block, err);
 	if (rc == BCRAWL_OK)
 		rc = bcrawl_config_check(a->cfg, err);
 	if (rc != BCRAWL_OK)
@@ -632,29 +697,37 @@ static int read_block(struct account *a, const oconfig_item_t *block, struct bcr
 	return BCRAWL_OK;
 }
 
+/* A block without a name is called what its options say, or their default. */
 static void add_account(const oconfig_item_t *block)
 {
-	__attribute__((cleanup(account_freep))) struct account *a = NULL;
+	__attribute__((cleanup(account_freep))) struct account *a = account_new();
 	struct bcrawl_error err = {.size = sizeof(err)};
 	char buf[32];
-	const char *name;
+	const char *name = block->values_num > 0 ? value_text(&block->values[0], buf) : NULL;
+	int rc;
 
-	if (block->values_num != 1) {
-		say(LOG_ERR, NULL, "an <%s> block needs one name; it is left out", block->key);
+	if (block->values_num > 1) {
+		say(LOG_ERR, NULL, "an <%s> block takes one name; it is left out", block->key);
 		return;
 	}
-	name = value_text(&block->values[0], buf);
-	if (account_known(name)) {
-		say(LOG_ERR, name, "is there twice; the second is left out");
-		return;
-	}
-	a = account_new(name);
 	if (!a) {
 		say(LOG_ERR, name, "left out: out of memory");
 		return;
 	}
-	if (read_block(a, block, &err) != BCRAWL_OK) {
+	rc = read_block(a, block, name, &err);
+	if (!name)
+		name = bcrawl_config_get(a->cfg, BCRAWL_KEY_ACCOUNT);
+	if (rc != BCRAWL_OK) {
 		say(LOG_ERR, name, "left out: %s", err.message);
+		return;
+	}
+	if (account_known(name)) {
+		say(LOG_ERR, name, "is there twice; the second is left out");
+		return;
+	}
+	a->name = strdup(name);
+	if (!a->name) {
+		say(LOG_ERR, name, "left out: out of memory");
 		return;
 	}
 	account_append(a);

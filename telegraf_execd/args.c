@@ -7,7 +7,6 @@
  * repeats an argument that might be one. */
 #include "args.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define ENVIRONMENT_PREFIX "BALENA_"
 /* What the stock systemd unit of Telegraf imports by "telegraf.*". In two pieces for the test that
  * no metric's name stands outside the catalogue. */
 #define CREDENTIAL_NAME "telegraf.balena" "_token"
@@ -59,13 +57,6 @@ static const char *const formats[] = {
 	[FORMAT_INFLUX] = "influx", [FORMAT_PROMETHEUS] = "prometheus", [FORMAT_TABLE] = "table"
 };
 
-/* Names from the time before this program. */
-static const struct {
-	const char *name, *key;
-} aliases[] = {
-	{ "CRAWL_INTERVAL", BCRAWL_KEY_INTERVAL },
-};
-
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 /* An argument that names a library option. */
@@ -88,25 +79,6 @@ struct reading {
 const struct flag *args_flag_at(size_t i)
 {
 	return i < FLAG_COUNT ? &flags[i] : NULL;
-}
-
-const char *args_environment_name(char out[ARGS_NAME_MAX], const struct bcrawl_option *o)
-{
-	size_t n = strlen(ENVIRONMENT_PREFIX);
-
-	memcpy(out, ENVIRONMENT_PREFIX, n);
-	for (const char *c = o->key; *c && n < ARGS_NAME_MAX - 1; c++)
-		out[n++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-	out[n] = '\0';
-	return out;
-}
-
-const char *args_environment_alias(const struct bcrawl_option *o)
-{
-	for (size_t i = 0; i < COUNT_OF(aliases); i++)
-		if (bcrawl_option_find(aliases[i].key) == o)
-			return aliases[i].name;
-	return NULL;
 }
 
 /* ---- the command line ---- */
@@ -141,10 +113,10 @@ static size_t smallest(size_t a, size_t b, size_t c)
 /* Insertions, deletions and replacements that turn a into b; a large number for long words. */
 static size_t distance(const char *a, size_t n, const char *b)
 {
-	size_t row[ARGS_NAME_MAX];
+	size_t row[BCRAWL_VARIABLE_MAX];
 	size_t m = strlen(b);
 
-	if (m >= ARGS_NAME_MAX)
+	if (m >= BCRAWL_VARIABLE_MAX)
 		return m;
 	for (size_t j = 0; j <= m; j++)
 		row[j] = j;
@@ -227,13 +199,13 @@ static int set_format(struct reading *r, const char *word)
 static int take_option(struct reading *r, size_t i, const char *value)
 {
 	const struct bcrawl_option *o = bcrawl_option_at(i);
-	char name[ARGS_NAME_MAX];
+	char name[BCRAWL_VARIABLE_MAX];
 
 	if (o->flags & BCRAWL_OPT_SECRET) {
 		log_line(r->log, BCRAWL_LOG_ERROR,
 		         "--%s is refused, since every user of this machine can read a command "
 		         "line: set %s in the environment, or better use --" BCRAWL_KEY_TOKEN_FILE,
-		         o->key, args_environment_name(name, o));
+		         o->key, bcrawl_option_variable(o, 0, name));
 		return -1;
 	}
 	r->given[r->given_count++] = (struct given){ i, value };
@@ -297,13 +269,6 @@ static int read_command_line(struct reading *r, int argc, char **argv)
 
 /* ---- the configuration ---- */
 
-static const char *environment(const char *name)
-{
-	const char *value = name ? getenv(name) : NULL;
-
-	return value && *value ? value : NULL;
-}
-
 /* from is the variable that holds the value, NULL: it is on the command line. */
 static int set_option(struct reading *r, const struct bcrawl_option *o, const char *from,
                       const char *value)
@@ -321,26 +286,22 @@ static int set_option(struct reading *r, const struct bcrawl_option *o, const ch
 /* 1 if the environment has set it. */
 static int read_environment(struct reading *r, const struct bcrawl_option *o)
 {
-	char name[ARGS_NAME_MAX];
-	const char *from = args_environment_name(name, o), *value = environment(from);
+	struct bcrawl_error err = { .size = sizeof(err) };
+	int rc = bcrawl_config_set_from_environment(r->args->cfg, o, &err);
 
-	if (!value) {
-		from = args_environment_alias(o);
-		value = environment(from);
-	}
-	if (!value)
-		return 0;
-	return set_option(r, o, from, value) < 0 ? -1 : 1;
+	if (rc < 0)
+		log_line(r->log, BCRAWL_LOG_ERROR, "%s", err.message);
+	return rc;
 }
 
 /* A token that systemd hands to the unit, when no other is configured. */
 static int use_credential(struct reading *r)
 {
-	const char *dir = environment("CREDENTIALS_DIRECTORY");
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
 	char path[4096];
 	int n;
 
-	if (!dir)
+	if (!dir || !*dir)
 		return 0;
 	n = snprintf(path, sizeof(path), "%s/" CREDENTIAL_NAME, dir);
 	if (n < 0 || (size_t)n >= sizeof(path) || access(path, F_OK) != 0)

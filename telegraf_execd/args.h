@@ -40,13 +40,6 @@ struct flag {
 /* The i-th flag, NULL past the end. */
 const struct flag *args_flag_at(size_t i);
 
-/* The name of an option in the environment: BALENA_TOKEN_FILE. Returns out. */
-#define ARGS_NAME_MAX 64
-const char *args_environment_name(char out[ARGS_NAME_MAX], const struct bcrawl_option *o);
-
-/* A second name that an option has in the environment, NULL: none. */
-const char *args_environment_alias(const struct bcrawl_option *o);
-
 /* Returns 0, or -1 after saying in the log what is wrong. */
 int args_read(struct args *args, int argc, char **argv, struct log *log);
 

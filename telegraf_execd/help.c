@@ -34,7 +34,7 @@ static void print_flags(FILE *f)
 
 	fprintf(f, "Commands and flags\n");
 	for (size_t i = 0; (flag = args_flag_at(i)); i++) {
-		char name[ARGS_NAME_MAX];
+		char name[BCRAWL_VARIABLE_MAX];
 
 		snprintf(name, sizeof(name), "--%s%s%s%s%c", flag->name, flag->value ? " " : "",
 		         flag->value ? flag->value : "", flag->letter ? ", -" : "",
@@ -47,16 +47,16 @@ static void print_flags(FILE *f)
 
 static void print_option(FILE *f, const struct bcrawl_option *o)
 {
-	char environment[ARGS_NAME_MAX];
-	const char *alias = args_environment_alias(o);
+	char variable[BCRAWL_VARIABLE_MAX];
 	int column;
 
-	args_environment_name(environment, o);
 	if (o->flags & BCRAWL_OPT_SECRET)
-		fprintf(f, "  %s\n", environment);
+		fprintf(f, "  ");
 	else
-		fprintf(f, "  --%s VALUE, %s%s%s\n", o->key, environment, alias ? ", " : "",
-		        alias ? alias : "");
+		fprintf(f, "  --%s VALUE, ", o->key);
+	for (size_t i = 0; bcrawl_option_variable(o, i, variable); i++)
+		fprintf(f, "%s%s", i ? ", " : "", variable);
+	fprintf(f, "\n");
 	fprintf(f, "%*s", INDENT, "");
 	column = print_words(f, INDENT, o->help);
 	column = print_words(f, column, "Values:");

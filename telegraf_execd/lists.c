@@ -173,12 +173,11 @@ static void add_camel_case(char cell[CELL_MAX], const char *key)
 
 static void add_environment(char cell[CELL_MAX], const struct bcrawl_option *o)
 {
-	char name[ARGS_NAME_MAX];
+	char variable[BCRAWL_VARIABLE_MAX];
 
-	add_code(cell, args_environment_name(name, o));
-	if (args_environment_alias(o)) {
-		add(cell, ", ");
-		add_code(cell, args_environment_alias(o));
+	for (size_t i = 0; bcrawl_option_variable(o, i, variable); i++) {
+		add(cell, i ? ", " : "");
+		add_code(cell, variable);
 	}
 }
 

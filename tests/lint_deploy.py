@@ -125,10 +125,10 @@ class Deploy(unittest.TestCase):
         """Those of this version."""
         version = re.search(r"version: '([^']+)'", (lib.ROOT / "meson.build").read_text())[1]
         images = {image for path in files()
-                  for image in re.findall(r"image: (balenacrawl/\S+)", path.read_text("utf-8"))}
+                  for image in re.findall(r"image: (balenacrawl-\S+)", path.read_text("utf-8"))}
         self.assertEqual({image.rpartition(":")[2] for image in images}, {version})
         self.assertLessEqual({image.rpartition(":")[0] for image in images},
-                             {"balenacrawl/telegraf", "balenacrawl/collectd"})
+                             {"balenacrawl-telegraf", "balenacrawl-collectd"})
 
     def test_shell(self):
         lib.require("shellcheck")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""lint_docs.py [--fix] SOURCE-TREE TELEGRAF-BALENA: README, manuals, sample configurations and the
-monitoring pack name what the program knows, all of it and nothing else.
+"""lint_docs.py [--fix] SOURCE-TREE TELEGRAF-BALENA: README, manuals, sample configurations,
+container images and the monitoring pack name what the program knows, all of it and nothing else.
 
 The program's own lists, --list-metrics, --list-options and --help, are the measure:
 
@@ -34,11 +34,13 @@ FOR_TELEGRAF = MANUALS + "/telegraf-balena.1"
 FOR_COLLECTD = MANUALS + "/collectd-balena.5"
 LIBRARY = MANUALS + "/balenacrawl.3"
 SAMPLE_COLLECTD = "packaging/config/collectd-balena.conf"
-FOLDERS = [MANUALS, "packaging/config", "packaging/monitoring", "docs"]
+FOLDERS = [MANUALS, "packaging/config", "packaging/container", "packaging/monitoring", "docs"]
 # Flags of other programs that stand behind "telegraf-balena" on a line.
 OTHERS_FLAGS = {"--cflags", "--libs"}
 PREFIX = "balena_"
 EXAMPLE_LINES = 60  # fewer than these
+# What an <Account> block takes beside the options.
+BLOCK_KEYS = {"Environment"}
 # What the plugin for collectd takes when the table has another default.
 COLLECTD_DEFAULTS = {"Metrics": "@lean"}
 
@@ -301,7 +303,7 @@ class Lint:
                 inside = not text.startswith("</")
                 continue
             match = re.match(r"([A-Za-z]\w*)\s+\S", text)
-            if inside and match and match[1] not in self.program.keys:
+            if inside and match and match[1] not in self.program.keys | BLOCK_KEYS:
                 self.problem(name, number, "%s is no option in an <Account> block", match[1])
 
     # -- metric_types of Telegraf

@@ -14,64 +14,19 @@ import tempfile
 import unittest
 
 import e2e_lib as lib
+from debian_lib import CLEAN, RELEASE, VERSION, base, check_call, require, scratch, source
 
 NEXT = "0.2.0"
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "balenacrawl"
-CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
-BUILD_S, INSTALL_S = 300, 400
-RELEASE = re.search(r"^VERSION_CODENAME=(\w+)", pathlib.Path("/etc/os-release").read_text(), re.M)[1]
-VERSION = re.search(r"^\s*version: '([^']+)'", (lib.ROOT / "meson.build").read_text(), re.M)[1]
-
-
-def check_call(*command, **options):
-    """Its output; what it said is the message if it fails."""
-    options = {"timeout": INSTALL_S, "env": CLEAN, **options}
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          check=False, **options)
-    said = done.stdout.decode("utf-8", "replace")
-    if done.returncode:
-        raise AssertionError("%s ended with %d:\n%s" % (command[0], done.returncode, said[-4000:]))
-    return said
+BUILD_S = 300
 
 
 def setUpModule():
-    missing = [tool for tool in ("mmdebstrap", "autopkgtest", "piuparts", "dpkg-buildpackage", "rpmbuild") if not lib.find(tool)]
-    reason = "not installed: " + ", ".join(missing) if missing else "it takes root" if os.getuid() else None
-    if reason and "packages" in os.environ.get("BALENACRAWL_MUST", "").split():
-        raise AssertionError(reason)
-    if reason:
-        raise unittest.SkipTest(reason)
+    require("packages", "mmdebstrap", "autopkgtest", "piuparts", "dpkg-buildpackage", "rpmbuild")
     # What is mounted for the systems below is gone with us.
     lib.unshare()
 
 
 # ---- what is built ---------------------------------------------------------------------------
-
-@functools.lru_cache(maxsize=None)
-def scratch():
-    directory = tempfile.TemporaryDirectory(prefix="balenacrawl-packages-")
-    unittest.addModuleCleanup(directory.cleanup)
-    return pathlib.Path(directory.name)
-
-
-@functools.lru_cache(maxsize=None)
-def source(version=None):
-    """A copy of the source tree, of another version if that is said."""
-    tree = scratch() / ("tree-" + (version or "now"))
-    files = subprocess.run(["git", "-C", lib.ROOT, "ls-files", "-z"], stdout=subprocess.PIPE,
-                           check=True).stdout.decode().split("\0")
-    for name in filter(None, files):
-        (tree / name).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        shutil.copy2(lib.ROOT / name, tree / name)
-    if version:
-        for name, text in ("meson.build", "version: '%s'"), ("packaging/deb/changelog", "(%s-1)"), (
-                "packaging/rpm/balenacrawl.spec", "Version:        %s"):
-            path = tree / name
-            old = path.read_text()
-            assert text % VERSION in old, name
-            path.write_text(old.replace(text % VERSION, text % version, 1))
-    return tree
-
 
 @functools.lru_cache(maxsize=None)
 def built(what, version=None):
@@ -85,18 +40,6 @@ def built(what, version=None):
 
 
 # ---- a system of its own ---------------------------------------------------------------------
-
-@functools.lru_cache(maxsize=None)
-def base():
-    """A minimal Debian as a tar, of the release that this machine has."""
-    path = CACHE / ("debian-%s.tar.gz" % RELEASE)
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        part = path.with_name("%d-%s" % (os.getpid(), path.name))
-        check_call("mmdebstrap", "--variant=minbase", RELEASE, part)
-        part.rename(path)
-    return path
-
 
 class Root:
     """A Debian in a folder. Its network is ours: the loopback interface, and apt's archive."""

@@ -4,7 +4,8 @@
 # tests/run.sh [--full]: installs what is missing, builds with warnings as errors and runs every
 # test there is. The last line is "N passed, N failed, N skipped"; the status is 0 only if none
 # failed. --full adds the long stages: the unit tests under valgrind, a release build, ThreadSanitizer,
-# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and packages and quickstart, built and used.
+# fuzzing, coverage, a soak of 2,000 crawls instead of 100, and packages, container images and quickstart,
+# built and used.
 #
 # With CI=true nothing that can be had may be skipped: a missing Go or Telegraf is a failure.
 set -euo pipefail
@@ -13,7 +14,7 @@ case "$#:${1:-}" in
 0:) full=0 ;;
 1:--full) full=1 ;;
 1:--help | 1:-h)
-	sed -n '4,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+	sed -n '4,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 	exit 0
 	;;
 *)
@@ -62,7 +63,7 @@ install_packages() {
 		liblua5.3-0 libopentracing-c-wrapper0 libpcre2-8-0 libsystemd0 # what haproxy and nginx load
 	if [ "$full" -eq 1 ]; then
 		ensure_packages clang libclang-rt-dev gcovr build-essential debhelper lintian autopkgtest piuparts mmdebstrap \
-			rpm rpmlint git chromium
+			rpm rpmlint git chromium podman runc
 	fi
 }
 
@@ -165,7 +166,7 @@ unpack etcd-server etcd
 unpack haproxy haproxy
 unpack nginx nginx
 # What an end-to-end test must find; without it the test is skipped by name.
-export BALENACRAWL_MUST="alertmanager collectd dnsmasq docker-compose etcd h2 haproxy nginx packages prometheus shellcheck strace yaml"
+export BALENACRAWL_MUST="alertmanager collectd containers dnsmasq docker-compose etcd h2 haproxy nginx packages prometheus shellcheck strace yaml"
 if [ "$full" -eq 1 ]; then
 	BALENACRAWL_MUST+=" chromium"
 	export BALENACRAWL_STRIDE=1 # every call fails in turn, not every so many-th
@@ -207,7 +208,7 @@ if [ -n "$beside_pid" ]; then
 		"$BALENACRAWL_KEEP" "$build/meson-logs"
 	# They take minutes, and the sanitizers see nearly as much in any case.
 	if [ "$full" -eq 1 ]; then
-		run_meson "packages, quickstart" long "$build" --suite long
+		run_meson "packages, container images, quickstart" long "$build" --suite long
 		UNIT_STRIDE=499 run_meson "unit tests under valgrind" memcheck-valgrind "$build" --suite unit \
 			--timeout-multiplier 10 --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible'
 	fi

@@ -13,10 +13,11 @@
 #include <time.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define OPTIONS_MAX  8
+#define OPTIONS_MAX  9
 
 static const struct bcrawl_option options[] = {
 	{BCRAWL_KEY_ACCOUNT, "string", "default", "letters", "Name.", 0},
+	{"token", "string", "", "ASCII", "Token.", BCRAWL_OPT_SECRET},
 	{BCRAWL_KEY_TOKEN_FILE, "path", "", "a readable file", "Token.", 0},
 	{BCRAWL_KEY_INTERVAL, "number", "60", "10 to 86400 seconds", "Interval.", 0},
 	{BCRAWL_KEY_METRICS, "globs", "@standard", "globs", "Metrics.", 0},
@@ -121,6 +122,11 @@ const struct bcrawl_option *bcrawl_option_find(const char *key)
 	return NULL;
 }
 
+const struct bcrawl_option *bcrawl_option_at(size_t i)
+{
+	return i < ARRAY_LEN(options) ? &options[i] : NULL;
+}
+
 struct bcrawl_config *bcrawl_config_new(void)
 {
 	count_alive(1);
@@ -155,8 +161,8 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 	}
 	free(cfg->values[o - options]);
 	cfg->values[o - options] = strdup(value);
-	snprintf(stub.settings + n, sizeof(stub.settings) - n, "%s/%s=%s\n", cfg->values[0], o->key,
-		 value);
+	snprintf(stub.settings + n, sizeof(stub.settings) - n, "%s/%s=%s\n",
+		 bcrawl_config_get(cfg, BCRAWL_KEY_ACCOUNT), o->key, value);
 	return BCRAWL_OK;
 }
 
@@ -164,19 +170,24 @@ int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *er
 {
 	const struct bcrawl_option *o = bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE);
 
-	if (cfg->values[o - options])
+	if (cfg->values[o - options] || *bcrawl_config_get(cfg, "token"))
 		return BCRAWL_OK;
 	err->code = BCRAWL_E_CONFIG;
 	snprintf(err->message, sizeof(err->message), "no API token: set %s", o->key);
 	return err->code;
 }
 
-double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
+const char *bcrawl_config_get(const struct bcrawl_config *cfg, const char *key)
 {
 	const struct bcrawl_option *o = bcrawl_option_find(key);
 	const char *value = cfg->values[o - options];
 
-	return strtod(value ? value : o->dflt, NULL);
+	return value ? value : o->dflt;
+}
+
+double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key)
+{
+	return strtod(bcrawl_config_get(cfg, key), NULL);
 }
 
 int bcrawl_global_init(void)
@@ -189,14 +200,14 @@ int bcrawl_new(struct bcrawl **out, const struct bcrawl_config *cfg, struct bcra
 {
 	struct bcrawl *c;
 
-	if (strcmp(cfg->values[0], "unmakeable") == 0) {
+	if (strcmp(bcrawl_config_get(cfg, BCRAWL_KEY_ACCOUNT), "unmakeable") == 0) {
 		err->code = BCRAWL_E_NOMEM;
 		snprintf(err->message, sizeof(err->message), "out of memory");
 		return err->code;
 	}
 	c = calloc(1, sizeof(*c));
 	count_alive(1);
-	c->account = strdup(cfg->values[0]);
+	c->account = strdup(bcrawl_config_get(cfg, BCRAWL_KEY_ACCOUNT));
 	c->wake_fd = -1;
 	*out = c;
 	return BCRAWL_OK;

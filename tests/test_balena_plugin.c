@@ -269,14 +269,14 @@ static void test_options_reach_the_core_as_text(void **state)
 				     "</Account>\n"),
 			 0);
 	assert_string_equal(stub_settings(), "good/account=good\n"
-					     "good/metrics=@lean\n"
 					     "good/token-file=/t\n"
 					     "good/interval=30\n"
 					     "good/start-jitter=0.5\n"
 					     "good/allow-http=true\n"
 					     "good/fleet=acme/*\n"
 					     "good/fleet=other/one\n"
-					     "good/fleet=third/x\n");
+					     "good/fleet=third/x\n"
+					     "good/metrics=@lean\n");
 	assert_string_equal(fake_log(), "");
 	assert_int_equal(fake_shutdown(), 0);
 }
@@ -288,6 +288,63 @@ static void test_named_metrics_replace_the_default(void **state)
 	      crawl_nothing);
 	assert_null(strstr(stub_settings(), "@lean"));
 	assert_contains(stub_settings(), "good/metrics=@standard\n");
+	fake_shutdown();
+}
+
+static void set_variables(void)
+{
+	setenv("BALENA_ACCOUNT", "its", 1);
+	setenv("BALENA_TOKEN_FILE", "/its", 1);
+	setenv("BALENA_FLEET", "its/*", 1);
+	setenv("BALENA_METRICS", "@all", 1);
+	setenv("BALENA_INTERVAL", "", 1);
+	setenv("CRAWL_INTERVAL", "20", 1);
+}
+
+static void unset_variables(void)
+{
+	static const char *const names[] = {"BALENA_ACCOUNT", "BALENA_TOKEN_FILE", "BALENA_FLEET",
+					    "BALENA_METRICS", "BALENA_INTERVAL", "CRAWL_INTERVAL"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		unsetenv(names[i]);
+}
+
+/* Only where it is asked for, and only what the block leaves open. */
+static void test_environment(void **state)
+{
+	static const struct {
+		const char *config, *settings;
+	} cases[] = {
+		{"<Account>\n Environment true\n</Account>\n",
+		 "its/account=its\nits/token-file=/its\nits/interval=20\nits/metrics=@all\n"
+		 "its/fleet=its/*\n"},
+		{"<Account \"a\">\n TokenFile \"/t\"\n Environment true\n Fleet \"x/y\"\n"
+		 " Metrics \"@standard\"\n</Account>\n",
+		 "a/account=a\na/token-file=/t\na/fleet=x/y\na/metrics=@standard\na/interval=20\n"},
+		{"<Account \"a\">\n Token \"t\"\n Environment true\n</Account>\n",
+		 "a/account=a\na/token=t\na/interval=20\na/metrics=@all\na/fleet=its/*\n"},
+		{"<Account \"a\">\n TokenFile \"/t\"\n Environment false\n</Account>\n",
+		 "a/account=a\na/token-file=/t\na/metrics=@lean\n"},
+		{"<Account>\n TokenFile \"/t\"\n</Account>\n",
+		 "default/token-file=/t\ndefault/metrics=@lean\n"},
+	};
+
+	(void)state;
+	set_variables();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		start(cases[i].config, crawl_nothing);
+		assert_string_equal(stub_settings(), cases[i].settings);
+		assert_string_equal(fake_log(), "");
+		fake_shutdown();
+		fake_unload();
+		fake_load();
+	}
+	setenv("CRAWL_INTERVAL", "5", 1);
+	start("<Account>\n Environment true\n</Account>\n", crawl_nothing);
+	unset_variables();
+	assert_contains(fake_log(), "ERR balena plugin: account \"its\": left out: CRAWL_INTERVAL: "
+				    "interval: \"5\" is not allowed: 10 to 86400 seconds\n");
 	fake_shutdown();
 }
 
@@ -315,7 +372,11 @@ static void test_a_bad_account_leaves_the_others(void **state)
 		{"<Account \"bad\">\n <Fleet \"x\">\n Interval 10\n </Fleet>\n</Account>\n",
 		 "ERR balena plugin: account \"bad\": left out: Fleet can't be a block\n"},
 		{"<Account>\n</Account>\n",
-		 "ERR balena plugin: an <Account> block needs one name; it is left out\n"},
+		 "ERR balena plugin: account \"default\": left out: no API token: set token-file\n"},
+		{"<Account \"bad\" \"worse\">\n TokenFile \"/t\"\n</Account>\n",
+		 "ERR balena plugin: an <Account> block takes one name; it is left out\n"},
+		{"<Account \"bad\">\n TokenFile \"/t\"\n Environment \"maybe\"\n</Account>\n",
+		 "ERR balena plugin: account \"bad\": left out: Environment is true or false\n"},
 		{MIN_GOOD,
 		 "ERR balena plugin: account \"good\": is there twice; the second is left out\n"},
 		{"TokenFile \"/t\"\n",
@@ -605,6 +666,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_options_reach_the_core_as_text),
 		TEST(test_named_metrics_replace_the_default),
+		TEST(test_environment),
 		TEST(test_a_bad_account_leaves_the_others),
 		TEST(test_trouble_in_init_is_the_accounts_own),
 		TEST(test_no_thread_no_read),

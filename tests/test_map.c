@@ -393,7 +393,7 @@ static void test_the_sample_configuration(void **state)
 	for (const char *line = strstr(sample, "\n#    "); line;
 	     line = strstr(line + 1, "\n#    ")) {
 		assert_int_equal(sscanf(line, "\n# %63s", key), 1);
-		if (!bcrawl_option_find(key))
+		if (!bcrawl_option_find(key) && strcmp(key, "Environment") != 0)
 			fail_msg("%s is no option", key);
 	}
 	/* Shipped inactive: a plugin that is not there keeps the daemon from starting. */

@@ -122,6 +122,22 @@ const char *bcrawl_config_get(const struct bcrawl_config *cfg, const char *key);
 /* The value of a number option (or 0/1 of a boolean); 0 for an unknown key. */
 double bcrawl_config_number(const struct bcrawl_config *cfg, const char *key);
 
+/* Long enough for the name of every variable. */
+#define BCRAWL_VARIABLE_MAX 64
+
+/* The i-th variable of the environment that an option has: BALENA_TOKEN_FILE, then names from
+ * before this library. Returns out, NULL past the last. */
+const char *bcrawl_option_variable(const struct bcrawl_option *o, size_t i,
+                                   char out[BCRAWL_VARIABLE_MAX]);
+
+/* Sets an option to what the first of its variables holds that is there and not empty. The library
+ * looks into the environment for options in this call alone; like getenv() it must not run while
+ * another thread changes the environment.
+ * Returns 1 if it has set it, 0 if no variable says anything; fails as bcrawl_config_set(), with
+ * the variable's name before the message. */
+int bcrawl_config_set_from_environment(struct bcrawl_config *cfg, const struct bcrawl_option *o,
+                                       struct bcrawl_error *err);
+
 /* ---- the catalogue ------------------------------------------------------------------------ */
 
 enum bcrawl_scope {
