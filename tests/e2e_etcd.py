@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 import e2e_lib as lib
+import e2e_shard as shard
 
 SYSTEMD = lib.ROOT / "packaging" / "deploy" / "systemd"
 PREFIX = "/balenacrawl/members"
@@ -81,6 +82,27 @@ class EtcdTest(lib.AgentTest):
         # Killed: its lease runs out.
         second.kill()
         self.wait()
+
+    def test_shards_read_it(self):
+        """Each member crawls its part, and the one that is left crawls all."""
+        fake = self.api("--quiet", fleets=20, devices=40)
+        (fake.directory / "token").write_text(lib.TOKEN)
+        everything = shard.of_the_world(shard.once(fake)[0])
+        self.watch()
+        addresses = ["10.0.0.11:9273", "10.0.0.12:9273"]
+        members = [self.member(address) for address in addresses]
+        self.wait(*addresses)
+
+        def crawled(address):
+            series, said = shard.once(fake, "--shard-members", "file:%s" % self.file, "--shard-self", address)
+            return shard.shard_of(series), shard.of_the_world(series), said
+        parts = [crawled(address) for address in addresses]
+        self.assertEqual([part[0] for part in parts], [(0, 2), (1, 2)])
+        self.assertEqual(parts[0][1].keys() & parts[1][1].keys(), set())
+        self.assertEqual(parts[0][1] | parts[1][1], everything)
+        members[0].stop()
+        self.wait(addresses[1])
+        self.assertEqual(crawled(addresses[1])[:2], ((0, 1), everything))
 
     def test_prometheus_reads_it(self):
         """The very file, as packaging/deploy/prometheus/discovery.yml has it."""
