@@ -219,8 +219,8 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_SHARD] = {
 		.pub = { "shard", "shard", "0/1", "I/N, I from 0 to N-1, N up to 1000",
-		         "Crawl the I-th of N shares of the fleets, the rest being left to the "
-		         "other instances.", 0 },
+		         "Crawl the I-th of N shares of the fleets; other instances crawl the "
+		         "rest.", 0 },
 		.type = SHARD,
 	},
 	[BCI_OPT_SHARD_MEMBERS] = {

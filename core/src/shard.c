@@ -149,7 +149,7 @@ static int ask_network(struct learning *l, const struct bci_source *source,
 	}
 	if (l->failed == BCRAWL_E_NOMEM || x.body_error == BCRAWL_E_NOMEM)
 		return BCRAWL_E_NOMEM;
-	if (l->failed || x.body_error)
+	if (l->failed || x.body_error == BCRAWL_E_LIMIT)
 		return fail(l, "its answer ", "is larger than this library allows");
 	if (x.result != BCI_RESULT_OK)
 		return fail(l, "", x.reason);
