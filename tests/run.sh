@@ -186,11 +186,11 @@ export BALENACRAWL_KEEP=$work/kept
 mkdir "$BALENACRAWL_KEEP"
 
 if build "building with warnings as errors (build-test/)" "$build" -Dwerror=true; then
-	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e --no-suite waits \
+	run_meson "unit and agent tests, fake API" unit "$build" --no-suite lint --no-suite e2e --no-suite beside \
 		--no-suite fuzz-replay --no-suite long
 	if has_suite fuzz-replay "$build"; then run_meson "corpora of the fuzzers" fuzz "$build" --suite fuzz-replay; fi
 	run_meson "lints" lint "$build" --suite lint
-	begin_beside waits "$build" --suite waits --num-processes 4
+	begin_beside beside "$build" --suite beside --num-processes 4
 fi
 if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-asan/)" "$build_asan" \
 	-Db_sanitize=address,undefined -Db_lundef=false; then
@@ -199,7 +199,7 @@ if build "building with AddressSanitizer and UndefinedBehaviorSanitizer (build-a
 		--suite fuzz-replay --timeout-multiplier 5
 fi
 if [ -n "$beside_pid" ]; then
-	end_beside "tests that mostly wait, beside those"
+	end_beside "end to end, beside those"
 	# These measure how soon an agent ends: nothing runs beside them.
 	run_meson "end to end" e2e "$build" --suite e2e
 	if [ "$full" -eq 1 ]; then soak=2000; else soak=100; fi
