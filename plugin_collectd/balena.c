@@ -610,18 +610,10 @@ static int set_environment(bool *environment, const oconfig_item_t *ci, struct b
 	return BCRAWL_OK;
 }
 
-static bool is_token(const struct bcrawl_option *opt)
-{
-	return (opt->flags & BCRAWL_OPT_SECRET) || opt == bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE);
-}
-
-/* A token of the block's own is not to give way to a file that a variable names. */
 static bool block_sets(const oconfig_item_t *block, const struct bcrawl_option *opt)
 {
 	for (int i = 0; i < block->children_num; i++) {
-		const struct bcrawl_option *set = bcrawl_option_find(block->children[i].key);
-
-		if (set && (set == opt || (is_token(set) && is_token(opt))))
+		if (bcrawl_option_find(block->children[i].key) == opt)
 			return true;
 	}
 	return opt == bcrawl_option_find(BCRAWL_KEY_ACCOUNT) && block->values_num > 0;

@@ -310,29 +310,33 @@ static int use_credential(struct reading *r)
 	                  path);
 }
 
+static bool is_given(const struct reading *r, size_t option)
+{
+	for (size_t k = 0; k < r->given_count; k++)
+		if (r->given[k].option == option)
+			return true;
+	return false;
+}
+
 static int configure(struct reading *r)
 {
 	struct bcrawl_error err = { .size = sizeof(err) };
 	bool has_token = false;
 
+	for (size_t k = 0; k < r->given_count; k++) {
+		const struct given *g = &r->given[k];
+
+		if (set_option(r, bcrawl_option_at(g->option), NULL, g->value) < 0)
+			return -1;
+	}
 	for (size_t i = 0; i < r->option_count; i++) {
 		const struct bcrawl_option *o = bcrawl_option_at(i);
-		bool token = o == bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE) ||
-		             (o->flags & BCRAWL_OPT_SECRET);
-		int set = 0;
+		int set = is_given(r, i) ? 1 : read_environment(r, o);
 
-		for (size_t k = 0; k < r->given_count; k++) {
-			if (r->given[k].option != i)
-				continue;
-			set = 1;
-			if (set_option(r, o, NULL, r->given[k].value) < 0)
-				return -1;
-		}
-		if (!set)
-			set = read_environment(r, o);
 		if (set < 0)
 			return -1;
-		has_token |= token && set;
+		has_token |= set && (o == bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE) ||
+		                     (o->flags & BCRAWL_OPT_SECRET));
 	}
 	if (!has_token && use_credential(r) < 0)
 		return -1;

@@ -166,6 +166,25 @@ int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *va
 	return BCRAWL_OK;
 }
 
+/* Variables of these options alone; the names are the real ones. */
+int bcrawl_config_set_from_environment(struct bcrawl_config *cfg, const struct bcrawl_option *o,
+				       struct bcrawl_error *err)
+{
+	static const char *const variables[][2] = {
+		{BCRAWL_KEY_ACCOUNT, "BALENA_ACCOUNT"}, {BCRAWL_KEY_TOKEN_FILE, "BALENA_TOKEN_FILE"},
+		{BCRAWL_KEY_INTERVAL, "CRAWL_INTERVAL"}, {BCRAWL_KEY_METRICS, "BALENA_METRICS"},
+		{"fleet", "BALENA_FLEET"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+		const char *value = getenv(variables[i][1]);
+
+		if (strcmp(variables[i][0], o->key) == 0 && value)
+			return bcrawl_config_set(cfg, o->key, value, err) ? BCRAWL_E_CONFIG : 1;
+	}
+	return 0;
+}
+
 int bcrawl_config_check(const struct bcrawl_config *cfg, struct bcrawl_error *err)
 {
 	const struct bcrawl_option *o = bcrawl_option_find(BCRAWL_KEY_TOKEN_FILE);

@@ -297,14 +297,13 @@ static void set_variables(void)
 	setenv("BALENA_TOKEN_FILE", "/its", 1);
 	setenv("BALENA_FLEET", "its/*", 1);
 	setenv("BALENA_METRICS", "@all", 1);
-	setenv("BALENA_INTERVAL", "", 1);
 	setenv("CRAWL_INTERVAL", "20", 1);
 }
 
 static void unset_variables(void)
 {
 	static const char *const names[] = {"BALENA_ACCOUNT", "BALENA_TOKEN_FILE", "BALENA_FLEET",
-					    "BALENA_METRICS", "BALENA_INTERVAL", "CRAWL_INTERVAL"};
+					    "BALENA_METRICS", "CRAWL_INTERVAL"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		unsetenv(names[i]);
@@ -322,8 +321,6 @@ static void test_environment(void **state)
 		{"<Account \"a\">\n TokenFile \"/t\"\n Environment true\n Fleet \"x/y\"\n"
 		 " Metrics \"@standard\"\n</Account>\n",
 		 "a/account=a\na/token-file=/t\na/fleet=x/y\na/metrics=@standard\na/interval=20\n"},
-		{"<Account \"a\">\n Token \"t\"\n Environment true\n</Account>\n",
-		 "a/account=a\na/token=t\na/interval=20\na/metrics=@all\na/fleet=its/*\n"},
 		{"<Account \"a\">\n TokenFile \"/t\"\n Environment false\n</Account>\n",
 		 "a/account=a\na/token-file=/t\na/metrics=@lean\n"},
 		{"<Account>\n TokenFile \"/t\"\n</Account>\n",
@@ -343,8 +340,8 @@ static void test_environment(void **state)
 	setenv("CRAWL_INTERVAL", "5", 1);
 	start("<Account>\n Environment true\n</Account>\n", crawl_nothing);
 	unset_variables();
-	assert_contains(fake_log(), "ERR balena plugin: account \"its\": left out: CRAWL_INTERVAL: "
-				    "interval: \"5\" is not allowed: 10 to 86400 seconds\n");
+	assert_contains(fake_log(), "ERR balena plugin: account \"its\": left out: interval: "
+				    "\"5\" is not allowed: 10 to 86400 seconds\n");
 	fake_shutdown();
 }
 

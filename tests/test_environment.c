@@ -67,6 +67,50 @@ static void test_which_counts(void **state)
 	bcrawl_config_free(cfg);
 }
 
+/* What was set by hand stands against what would go before it, or quarrel with it; two variables quarrel. */
+static void test_rivals(void **state)
+{
+	static const struct {
+		const char *set, *value, *variable, *found, *key; /* set by hand; in the environment, of key */
+		int want;
+	} cases[] = {
+		{ "shard", "0/3", "BALENA_SHARD_MEMBERS", "ordinal:3", "shard-members", 0 },
+		{ "shard-members", "ordinal:3", "BALENA_SHARD", "0/3", "shard", 0 },
+		{ "token", "abc", "BALENA_TOKEN_FILE", "/nowhere", "token-file", 0 },
+		{ "token-file", "/nowhere", "BALENA_TOKEN", "abc", "token", 0 },
+		{ "shard-self", "a", "BALENA_SHARD_MEMBERS", "ordinal:3", "shard-members", 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct bcrawl_config *cfg = new_config();
+
+		setenv(cases[i].variable, cases[i].found, 1);
+		CHECK_INT(cases[i].key, bcrawl_config_set(cfg, cases[i].set, cases[i].value, NULL), 0);
+		CHECK_INT(cases[i].key, bcrawl_config_set_from_environment(cfg, option(cases[i].key), NULL),
+		          cases[i].want);
+		unsetenv(cases[i].variable);
+		bcrawl_config_free(cfg);
+	}
+}
+
+static void test_rivals_in_the_environment(void **state)
+{
+	struct bcrawl_config *cfg = new_config();
+	struct bcrawl_error err = { .size = sizeof(err) };
+
+	(void)state;
+	setenv("BALENA_SHARD", "0/3", 1);
+	setenv("BALENA_SHARD_MEMBERS", "ordinal:3", 1);
+	assert_int_equal(bcrawl_config_set_from_environment(cfg, option("shard"), &err), 1);
+	assert_int_equal(bcrawl_config_set_from_environment(cfg, option("shard-members"), &err), 1);
+	assert_int_equal(bcrawl_config_check(cfg, &err), BCRAWL_E_CONFIG);
+	assert_non_null(strstr(err.message, "set one of the two"));
+	unsetenv("BALENA_SHARD");
+	unsetenv("BALENA_SHARD_MEMBERS");
+	bcrawl_config_free(cfg);
+}
+
 static void test_errors(void **state)
 {
 	struct bcrawl_config *cfg = new_config();
@@ -97,6 +141,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_which_counts),
+		cmocka_unit_test(test_rivals),
+		cmocka_unit_test(test_rivals_in_the_environment),
 		cmocka_unit_test(test_errors),
 	};
 

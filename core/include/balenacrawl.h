@@ -132,7 +132,8 @@ const char *bcrawl_option_variable(const struct bcrawl_option *o, size_t i,
 
 /* Sets an option to what the first of its variables holds that is there and not empty. The library
  * looks into the environment for options in this call alone; like getenv() it must not run while
- * another thread changes the environment.
+ * another thread changes the environment. Set your own options first: beside a token or a shard
+ * that was set, a token file or members of shards are not looked for, and the other way round.
  * Returns 1 if it has set it, 0 if no variable says anything; fails as bcrawl_config_set(), with
  * the variable's name before the message. */
 int bcrawl_config_set_from_environment(struct bcrawl_config *cfg, const struct bcrawl_option *o,

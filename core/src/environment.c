@@ -2,7 +2,7 @@
  *
  * Options in the environment: what their variables are called, and taking what these hold. Never
  * asked unless a program asks for it. */
-#include "internal.h"
+#include "options.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -37,6 +37,35 @@ const char *bcrawl_option_variable(const struct bcrawl_option *o, size_t i,
 	return out;
 }
 
+/* Of these only one is meant. */
+static const enum bci_opt rivals[][2] = {
+	{ BCI_OPT_TOKEN, BCI_OPT_TOKEN_FILE },
+	{ BCI_OPT_SHARD, BCI_OPT_SHARD_MEMBERS },
+};
+
+/* What somebody set is not to give way to, or to quarrel with, what is in the environment. */
+static bool has_rival(const struct bcrawl_config *cfg, enum bci_opt opt)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rivals); i++) {
+		for (size_t k = 0; k < 2; k++) {
+			const struct bci_config_value *rival = &cfg->values[rivals[i][1 - k]];
+
+			if (rivals[i][k] == opt && rival->set && !rival->found)
+				return true;
+		}
+	}
+	return false;
+}
+
+static enum bci_opt number_of(const struct bcrawl_option *o)
+{
+	size_t i = 0;
+
+	while (bcrawl_option_at(i) != o)
+		i++;
+	return (enum bci_opt)i;
+}
+
 /* The message of an option that came from a variable names both. */
 static void name_variable(struct bcrawl_error *err, const char *variable)
 {
@@ -50,8 +79,11 @@ static void name_variable(struct bcrawl_error *err, const char *variable)
 int bcrawl_config_set_from_environment(struct bcrawl_config *cfg, const struct bcrawl_option *o,
                                        struct bcrawl_error *err)
 {
+	enum bci_opt opt = number_of(o);
 	char variable[BCRAWL_VARIABLE_MAX];
 
+	if (has_rival(cfg, opt))
+		return 0;
 	for (size_t i = 0; bcrawl_option_variable(o, i, variable); i++) {
 		const char *value = getenv(variable);
 		int rc;
@@ -59,6 +91,7 @@ int bcrawl_config_set_from_environment(struct bcrawl_config *cfg, const struct b
 		if (!value || !*value)
 			continue;
 		rc = bcrawl_config_set(cfg, o->key, value, err);
+		cfg->values[opt].found |= rc == BCRAWL_OK;
 		if (rc == BCRAWL_OK)
 			return 1;
 		if (err)

@@ -51,6 +51,7 @@ struct bcrawl_config {
 		char  *text;   /* NULL: the default */
 		double number; /* of a number, boolean or choice */
 		bool   set;    /* by the user */
+		bool   found;  /* in the environment */
 	} values[BCI_OPT__COUNT];
 };
 
