@@ -57,6 +57,29 @@ static void test_never_more(void **state)
 	(void)state;
 }
 
+/* Another budget refills nothing: else one that is set anew for each crawl would be none. */
+static void test_changed(void **state)
+{
+	struct bci_gate g = { 0 };
+
+	(void)state;
+	bci_gate_budget(&g, 60, 3, 0);
+	for (int i = 0; i < 3; i++)
+		bci_gate_pass(&g, 0);
+	bci_gate_budget(&g, 60, 3, 0);
+	assert_int_equal(bci_gate_wait(&g, 0), 1000);
+	/* What had been earned until then was earned by the old one. */
+	bci_gate_budget(&g, 6, 3, 500);
+	assert_int_equal(bci_gate_wait(&g, 500), 5000);
+	bci_gate_budget(&g, 600, 30, 500);
+	assert_int_equal(bci_gate_wait(&g, 500), 50);
+	/* No more than the smaller one lets be saved. */
+	bci_gate_budget(&g, 60, 2, 1000000);
+	bci_gate_pass(&g, 1000000);
+	bci_gate_pass(&g, 1000000);
+	assert_int_equal(bci_gate_wait(&g, 1000000), 1000);
+}
+
 static void test_closed(void **state)
 {
 	struct bci_gate g = { 0 };
@@ -96,7 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_budget),  cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_never_more), cmocka_unit_test(test_closed),
-		cmocka_unit_test(test_both),
+		cmocka_unit_test(test_both),       cmocka_unit_test(test_changed),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);

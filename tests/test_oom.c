@@ -135,6 +135,7 @@ struct scene {
 	size_t first_count, second_count;
 	bool v6;
 	bool token_file;
+	bool source;                   /* members are asked for by HTTP, over the same network */
 	bool large;                    /* one crawl is long enough */
 	const struct fake_rule *rules; /* of either crawl; up to one without match */
 	int fails_with;                /* a crawl does, if it has the memory; 0: it does not */
@@ -332,6 +333,10 @@ static void give_birth(struct life *l)
 	l->inner = l->c->transport;
 	l->c->transport = (struct bci_transport){ shim_start, shim_step, shim_cancel, shim_free, l };
 	bcrawl_set_log(l->c, on_log, l);
+	if (!l->scene->source)
+		return;
+	l->c->shard.source = l->c->transport;
+	l->c->shard.target = strdup("/members");
 }
 
 static void set_rules(struct life *l)
@@ -406,7 +411,7 @@ static void learn(const struct scene *scene, struct truths *t)
 
 	life_begin(&l, scene, "the truth", 0);
 	give_birth(&l);
-	if (!scene->v6)
+	if (!scene->v6 && !scene->source)
 		l.net.rule_count = 0;
 	assert_int_equal(crawl(&l), 0);
 	assert_int_equal(l.sink.summary.complete, 1);
@@ -418,7 +423,7 @@ static void learn(const struct scene *scene, struct truths *t)
 
 	life_begin(&l, scene, "the truth", 0);
 	give_birth(&l);
-	if (!scene->v6)
+	if (!scene->v6 && !scene->source)
 		l.net.rule_count = 0;
 	show_world(&l, true);
 	assert_int_equal(crawl(&l), 0);
@@ -478,7 +483,7 @@ static unsigned long live(const struct scene *scene, const struct truths *t, uns
 	if (n)
 		CHECK(l.name, oom.failed > 0);
 	if (l.c) {
-		if (!scene->v6)
+		if (!scene->v6 && !scene->source)
 			l.net.rule_count = 0;
 		/* Past the time for which a refused token is not tried. */
 		l.net.mono_ms += 3600000;
@@ -604,6 +609,18 @@ static void test_refused(void **state)
 	play(&scene);
 }
 
+static void test_members(void **state)
+{
+	static const char *const options[] = { "shard-members", "http://sd/members", "shard-self", "a:1", NULL };
+	static const struct fake_rule rules[] = {
+		{ .match = "/members", .body = "[{\"targets\":[\"b:1\",\"a:1\"]}]" }, { 0 }
+	};
+	const struct scene scene = { "members", options, THREE, SEVENS, .source = true, .rules = rules };
+
+	(void)state;
+	play(&scene);
+}
+
 static void test_shards(void **state)
 {
 	static const char list[] = "[{\"targets\":[\"b:1\",\"a:1\",\"c:1\"]}]\n";
@@ -628,6 +645,7 @@ int main(void)
 		cmocka_unit_test_setup(test_groups, make_many),
 		cmocka_unit_test_setup_teardown(test_token_file, make_token_file, remove_token_file),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_members),
 		cmocka_unit_test_setup_teardown(test_shards, make_token_file, remove_token_file),
 	};
 

@@ -250,6 +250,44 @@ static void test_hand_over_waits(void **state)
 	env_fini(&e);
 }
 
+/* Devices of no fleet are handed over like a fleet. */
+static void test_hand_over_of_none(void **state)
+{
+	struct env e;
+
+	(void)state;
+	write_list("b\nc\n");
+	member_begin(&e, "b");
+	CHECK_INT("the first", run(&e), 0);
+	CHECK_INT("the first", fake_count(&e.net, ORPHANS), 1);
+	write_list("a\nb\nc\n");
+	CHECK_INT("once more", run(&e), 0);
+	CHECK_INT("once more", fake_count(&e.net, ORPHANS), 2);
+	CHECK_INT("no more", run(&e), 0);
+	CHECK_INT("no more", fake_count(&e.net, ORPHANS), 2);
+	env_fini(&e);
+}
+
+/* A tag that nothing carries is told by one of all: whoever reads the devices of no fleet. */
+static void test_unmatched_tag(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char shard[8];
+		const char *options[] = { "shard", shard, "device-tag", "site=nowhere", NULL };
+		static const struct fake_fleet fleets[] = { { 1, "acme/a", NULL }, { 2, "acme/b", NULL },
+			                                    { 3, "acme/c", NULL } };
+		struct env e;
+
+		snprintf(shard, sizeof(shard), "%d/2", i);
+		env_init(&e, shard, options);
+		e.world = (struct fake_world){ fleets, LEN(fleets), NULL, 0, CLOUD_FIELDS, false };
+		CHECK_INT(shard, run(&e), 0);
+		CHECK_NUM(shard, value(&e, CRAWL("unmatched_patterns")), i == 0);
+		env_fini(&e);
+	}
+}
+
 /* ---- members that cannot be learnt ---- */
 
 static void test_lost(void **state)
@@ -300,6 +338,7 @@ static void test_lost(void **state)
 static void test_not_known_yet(void **state)
 {
 	struct env e;
+	size_t share;
 
 	(void)state;
 	write_list("b\n");
@@ -310,22 +349,45 @@ static void test_not_known_yet(void **state)
 	CHECK_NUM("not known", value(&e, CRAWL("shard_index")), NAN);
 	CHECK_NUM("not known", value(&e, ERRORS), 1);
 	CHECK(e.log[0], strstr(e.log[0], "; all fleets are crawled until the members are known"));
+	/* The others may not have begun with theirs. */
 	write_list("a\nb\n");
 	CHECK_INT("known", run(&e), 0);
-	CHECK("known", crawled(&e) < MANY);
-	CHECK_NUM("known", value(&e, MOVES), 0);
+	CHECK_INT("known", crawled(&e), MANY);
 	CHECK_NUM("known", value(&e, CRAWL("shards")), 2);
+	CHECK_INT("known", run(&e), 0);
+	share = crawled(&e);
+	CHECK("known", share < MANY);
+	CHECK_NUM("known", value(&e, MOVES), (double)(MANY - share));
+	CHECK("known", strstr(last_line(&e), "shard 0 of 2 now, 0 of 1 before: 0 fleets came, "));
+	env_fini(&e);
+}
+
+/* What was asked for of a check is no trouble of a crawl. */
+static void test_lost_in_a_check(void **state)
+{
+	struct env e;
+
+	(void)state;
+	write_list("");
+	member_begin(&e, "a");
+	CHECK_INT("check", bcrawl_check(e.c, on_log, &e, &e.err), 0);
+	e.log_lines = 0;
+	CHECK_INT("crawl", run(&e), 0);
+	CHECK_NUM("crawl", value(&e, ERRORS), 1);
+	CHECK_INT("crawl", e.log_lines, 1);
 	env_fini(&e);
 }
 
 /* ---- a list by HTTP ---- */
 
-#define SOURCE "/v1?passing"
+#define SOURCE "/v1?token=t0ps3cr3t"
+#define TWO "[{\"targets\":[\"a:9\",\"b:9\"]}]"
 
 /* Both servers are behind one network here. */
-static void http_begin(struct env *e)
+static void http_begin(struct env *e, const char *deadline_s)
 {
-	const char *options[] = { "shard-members", "http://sd" SOURCE, "shard-self", "a:9", NULL };
+	const char *options[] = { "shard-members", "http://sd" SOURCE, "shard-self", "a:9", "deadline",
+		                  deadline_s, NULL };
 
 	env_init(e, "http", options);
 	many(e);
@@ -335,13 +397,12 @@ static void http_begin(struct env *e)
 
 static void test_http(void **state)
 {
-	static const char list[] = "[{\"targets\":[\"a:9\",\"b:9\"]}]";
 	struct env e;
 	size_t share;
 
 	(void)state;
-	http_begin(&e);
-	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .body = list });
+	http_begin(&e, "60");
+	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .body = TWO });
 	CHECK_INT("asked", run(&e), 0);
 	share = crawled(&e);
 	CHECK("asked", share < MANY);
@@ -353,12 +414,44 @@ static void test_http(void **state)
 	fake_forget(&e.net);
 	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .status = 500, .body = "" });
 	CHECK_INT("500", run(&e), 0);
-	CHECK("500", strstr(last_line(&e), "shard-members http://sd" SOURCE ": scripted failure; this goes on"));
+	CHECK("500", strstr(last_line(&e), "shard-members http://sd/v1: scripted failure; this goes on"));
 	fake_forget(&e.net);
 	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .hang = true, .body = "" });
 	CHECK_INT("no answer", run(&e), 0);
 	CHECK_INT("all the same", crawled(&e), share);
 	CHECK_NUM("two", value(&e, ERRORS), 2);
+	env_fini(&e);
+}
+
+/* One that has just started is in the list a little later, and need not crawl all for that. */
+static void test_joins(void **state)
+{
+	struct env e;
+
+	(void)state;
+	http_begin(&e, "60");
+	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 3, .body = "[{\"targets\":[\"b:9\"]}]" });
+	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .body = TWO });
+	CHECK_INT("joins", run(&e), 0);
+	CHECK("joins", crawled(&e) < MANY);
+	CHECK_NUM("joins", value(&e, CRAWL("shards")), 2);
+	CHECK_NUM("joins", value(&e, ERRORS), 0);
+	CHECK_INT("joins", e.log_lines, 0);
+	assert_in_range(e.net.log[3].at - e.net.log[0].at, 3 * BCI_MEMBERS_AGAIN_MS, 3 * BCI_MEMBERS_AGAIN_MS + 100);
+	env_fini(&e);
+}
+
+/* It takes no more than a part of a crawl, however short that is. */
+static void test_short_deadline(void **state)
+{
+	struct env e;
+
+	(void)state;
+	http_begin(&e, "4");
+	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .hang = true, .body = "" });
+	CHECK_INT("deadline", run(&e), 0);
+	CHECK_INT("deadline", crawled(&e), MANY);
+	CHECK_NUM("deadline", value(&e, ERRORS), 1);
 	env_fini(&e);
 }
 
@@ -368,8 +461,14 @@ static void test_http_stop(void **state)
 	struct env e;
 
 	(void)state;
-	http_begin(&e);
+	http_begin(&e, "60");
 	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .hang = true, .body = "" });
+	e.stop_at = 2;
+	CHECK_INT("stopped", run(&e), BCRAWL_E_STOPPED);
+	CHECK_INT("nothing was asked of the API", e.net.log_count, 1);
+	env_fini(&e);
+	http_begin(&e, "60");
+	fake_rule(&e.net, (struct fake_rule){ .match = SOURCE, .times = 1, .body = "[{\"targets\":[\"b:9\"]}]" });
 	e.stop_at = 2;
 	CHECK_INT("stopped", run(&e), BCRAWL_E_STOPPED);
 	CHECK_INT("nothing was asked of the API", e.net.log_count, 1);
@@ -488,6 +587,31 @@ static void test_check(void **state)
 	fail_msg("the check does not tell the shard");
 }
 
+/* Without a share of few fleets the token is not at fault. */
+static void test_check_without_share(void **state)
+{
+	static const struct fake_fleet one[] = { { 7, "acme/a", NULL } };
+	size_t without = 0;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char shard[8];
+		const char *options[] = { "shard", shard, NULL };
+		struct env e;
+
+		snprintf(shard, sizeof(shard), "%d/2", i);
+		env_init(&e, shard, options);
+		e.world = (struct fake_world){ one, LEN(one), NULL, 0, CLOUD_FIELDS, false };
+		CHECK_INT(shard, bcrawl_check(e.c, on_log, &e, &e.err), 0);
+		for (size_t k = 0; k < e.log_lines; k++) {
+			CHECK(e.log[k], !strstr(e.log[k], "none to crawl"));
+			without += strstr(e.log[k], "with 0 of 1 fleets") != NULL;
+		}
+		env_fini(&e);
+	}
+	assert_int_equal(without, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,14 +620,20 @@ int main(void)
 		cmocka_unit_test(test_ordinal),
 		cmocka_unit_test(test_hand_over),
 		cmocka_unit_test(test_hand_over_waits),
+		cmocka_unit_test(test_hand_over_of_none),
+		cmocka_unit_test(test_unmatched_tag),
 		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_lost_in_a_check),
 		cmocka_unit_test(test_not_known_yet),
 		cmocka_unit_test(test_http),
+		cmocka_unit_test(test_joins),
+		cmocka_unit_test(test_short_deadline),
 		cmocka_unit_test(test_http_stop),
 		cmocka_unit_test(test_real_http),
 		cmocka_unit_test(test_real_http_too_large),
 		cmocka_unit_test(test_real_names),
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_without_share),
 	};
 
 	return cmocka_run_group_tests(tests, make_list, remove_list);

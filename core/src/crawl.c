@@ -360,7 +360,6 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 
 	if (rc)
 		return rc;
-	open_gate(c);
 	bci_token_free(c->token);
 	c->token = token;
 	c->token_serial = 0;
@@ -371,16 +370,18 @@ static int prepare(struct bcrawl *c, struct bcrawl_error *err)
 	/* Made here and not in bcrawl_new(): a host may configure before it prepares libcurl. */
 	if (!c->transport.self && !bci_http_new(&c->transport, &http, &c->clock))
 		return bci_error_nomem(err);
+	rc = bci_shard_learn(c, err);
+	if (rc)
+		return rc;
+	open_gate(c);
 	return bci_server_probe(c, err);
 }
 
 /* All but the devices: what the server is, which fleets there are, in how much detail to crawl. */
 static int survey(struct bcrawl *c, struct bcrawl_error *err)
 {
-	int rc = bci_shard_learn(c, err);
+	int rc = prepare(c, err);
 
-	if (!rc)
-		rc = prepare(c, err);
 	if (!rc)
 		rc = list_fleets(c, err);
 	return rc ? rc : bci_scope_decide(c, err);
@@ -588,6 +589,8 @@ int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_
 	void *log_user = c->log_user;
 	int64_t last_start = c->last_start_mono;
 	struct bci_said said = c->said;
+	uint64_t errors = c->shard.errors;
+	bool lost = c->shard.lost;
 	int rc;
 
 	begin_crawl(c, NULL, NULL);
@@ -605,6 +608,8 @@ int bcrawl_check(struct bcrawl *c, bcrawl_log_fn *fn, void *user, struct bcrawl_
 	c->log = log;
 	c->log_user = log_user;
 	c->said = said;
+	c->shard.errors = errors;
+	c->shard.lost = lost;
 	return rc;
 }
 

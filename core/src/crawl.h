@@ -103,6 +103,8 @@ void bci_say(const struct bcrawl *c, int level, const char *fmt, ...) BCI_PRINTF
 BCI_MUST_CHECK int bci_may_go_on(struct bcrawl *c, struct bcrawl_error *err);
 /* Tells the sink how far the crawl is, if that is due. */
 void bci_progress(struct bcrawl *c);
+/* Waits for so long, and nothing is asked meanwhile. 0 or bci_may_go_on(). */
+BCI_MUST_CHECK int bci_pause(struct bcrawl *c, int64_t ms, struct bcrawl_error *err);
 /* For who reads a body, before a piece of it: now and then does both of these. bci_may_go_on(). */
 BCI_MUST_CHECK int bci_look(struct bcrawl *c, size_t len, struct bcrawl_error *err);
 

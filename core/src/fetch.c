@@ -91,8 +91,7 @@ void bci_exchange_cut(struct bcrawl *c, int rc)
 		c->stats.requests[BCI_RESULT_TIMEOUT]++;
 }
 
-/* Waits without a request. 0 or bci_may_go_on(). */
-static int pause_for(struct bcrawl *c, int64_t ms, struct bcrawl_error *err)
+int bci_pause(struct bcrawl *c, int64_t ms, struct bcrawl_error *err)
 {
 	int64_t until = bci_clock_mono(&c->clock) + ms;
 	int64_t left;
@@ -131,7 +130,7 @@ int64_t bci_request_due(struct bcrawl *c, struct bcrawl_error *err)
 static int pass_gate(struct bcrawl *c, struct bcrawl_error *err)
 {
 	int64_t wait = bci_request_due(c, err);
-	int rc = wait > 0 ? pause_for(c, wait, err) : BCRAWL_OK;
+	int rc = wait > 0 ? bci_pause(c, wait, err) : BCRAWL_OK;
 
 	if (wait < 0)
 		return BCRAWL_E_THROTTLED;
@@ -233,7 +232,7 @@ int bci_fetch(struct bcrawl *c, const struct bci_fetch *f, struct bcrawl_error *
 			return bci_exchange_error(c, &x, err);
 		c->stats.retries++;
 		bci_say(c, BCRAWL_LOG_DEBUG, "a request is tried again: %s", x.reason);
-		rc = pause_for(c, wait, err);
+		rc = bci_pause(c, wait, err);
 		if (rc)
 			return rc;
 	}

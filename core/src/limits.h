@@ -63,8 +63,13 @@
 /* The name of a host may have 253 characters, a port has 5. */
 #define BCI_HOST_BYTES_MAX 253
 #define BCI_MEMBER_BYTES_MAX 260
-/* Of a crawl's time, for a source of members that does not answer: the last ones known will do. */
+/* For a source of members that does not answer, or a quarter of the crawl: the last ones known will
+ * do. */
 #define BCI_MEMBERS_WAIT_MS 5000
+/* DNS, Swarm and Consul name an instance once they have seen that it runs: for so long, or half of
+ * the first crawl, it looks for itself there, each second. */
+#define BCI_MEMBERS_JOIN_MS 10000
+#define BCI_MEMBERS_AGAIN_MS 1000
 
 #define BCI_STOP_POLL_MS 200
 /* Of a body, decoded, between two looks at the clock and at who wants an end: 2 ms of work. */

@@ -535,6 +535,8 @@ static bool is_valid(const struct option *o, const char *text, double *number)
 
 static int refuse(const struct option *o, const char *value, struct bcrawl_error *err)
 {
+	int shown = 60;
+
 	if (o->pub.flags & BCRAWL_OPT_SECRET)
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: the value is not allowed: %s",
 				     o->pub.key, o->pub.range);
@@ -543,8 +545,11 @@ static int refuse(const struct option *o, const char *value, struct bcrawl_error
 		return bci_error_set(err, BCRAWL_E_CONFIG, 0,
 		                     "%s: a user name and a password have no place in it: %s",
 		                     o->pub.key, o->pub.range);
-	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: \"%.60s\" is not allowed: %s",
-			     o->pub.key, value, o->pub.range);
+	/* So may a query be. */
+	if (o->type == SOURCE && strcspn(value, "?") < (size_t)shown)
+		shown = (int)strcspn(value, "?");
+	return bci_error_set(err, BCRAWL_E_CONFIG, 0, "%s: \"%.*s\" is not allowed: %s",
+			     o->pub.key, shown, value, o->pub.range);
 }
 
 int bcrawl_config_set(struct bcrawl_config *cfg, const char *key, const char *value,

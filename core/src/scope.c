@@ -54,6 +54,7 @@ static bool is_to_be_crawled(void *user, const struct bci_fleet *f)
 	if (!bci_selection_holds(&c->selection, f))
 		return false;
 	c->shard.listed++;
+	c->shard.listed_devices += f->counted[BCI_COUNT_ALL];
 	return bci_shard_owns(c, f->id);
 }
 
@@ -64,6 +65,7 @@ void bci_scope_select(struct bcrawl *c)
 	find_unmatched(c, BCI_OPT_ORGANIZATION, true);
 	find_unmatched(c, BCI_OPT_EXCLUDE_ORGANIZATION, true);
 	c->shard.listed = 0;
+	c->shard.listed_devices = 0;
 	bci_fleets_keep(&c->fleets, is_to_be_crawled, c);
 	for (size_t i = 0; i < c->fleets.n; i++)
 		c->devices_expected += (unsigned long)c->fleets.rows[i].counted[BCI_COUNT_ALL];
@@ -74,9 +76,10 @@ void bci_scope_tell_unmatched(struct bcrawl *c)
 	const char *tag = bci_config_text(c->cfg, BCI_OPT_DEVICE_TAG);
 
 	/* Devices of no fleet are not among those expected, but may carry it: it takes a whole
-	 * crawl to say that none does. Those of other shards may in any case. */
-	if (*tag && !bci_shard_is_shared(c) && c->devices_expected == 0 && c->devices == 0 &&
-	    c->fleets.n > 0 && (c->detail == BCI_DETAIL_FLEETS || c->complete))
+	 * crawl, of whoever reads those, to say that none does. */
+	if (*tag && bci_shard_owns(c, c->orphans.id) && c->shard.listed_devices == 0 &&
+	    c->devices == 0 && c->shard.listed > 0 &&
+	    (c->detail == BCI_DETAIL_FLEETS || c->complete))
 		add_unmatched(&c->unmatched, BCI_OPT_DEVICE_TAG, tag, strlen(tag));
 	if (c->unmatched.n > 0 && strcmp(c->unmatched.text, c->said.unmatched) != 0)
 		bci_say(c, BCRAWL_LOG_WARNING, "configured patterns that match nothing: %s",

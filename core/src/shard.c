@@ -20,7 +20,8 @@ struct learning {
 	struct bci_buf text; /* of a file or an answer */
 	bool v4;             /* of the addresses told so far, some are of IPv4 */
 	int  failed;         /* BCRAWL_E_NOMEM */
-	char why[200];       /* it came to nothing */
+	bool absent;         /* there are members, and none is this instance */
+	char why[300];       /* it came to nothing */
 };
 
 void bci_shard_free(struct bci_shard *s)
@@ -32,11 +33,16 @@ void bci_shard_free(struct bci_shard *s)
 	free(s->target);
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* ---- where a list comes from: each leaves it in members, or says why not ---- */
 
 static int fail(struct learning *l, const char *what, const char *why)
 {
-	snprintf(l->why, sizeof(l->why), "%.90s%.100s", what, why);
+	snprintf(l->why, sizeof(l->why), "%.90s%.160s", what, why);
 	return BCRAWL_OK;
 }
 
@@ -123,13 +129,25 @@ static int open_source(struct bcrawl *c, const struct bci_source *source)
 	return ok ? BCRAWL_OK : BCRAWL_E_NOMEM;
 }
 
+static int judge(struct learning *l, const struct bci_exchange *x)
+{
+	if (l->failed == BCRAWL_E_NOMEM || x->body_error == BCRAWL_E_NOMEM)
+		return BCRAWL_E_NOMEM;
+	if (l->failed || x->body_error == BCRAWL_E_LIMIT)
+		return fail(l, "its answer ", "is larger than this library allows");
+	if (x->result != BCI_RESULT_OK)
+		return fail(l, "", x->reason);
+	return x->address ? BCRAWL_OK : read_text(l, "its answer ");
+}
+
 static int ask_network(struct learning *l, const struct bci_source *source,
                        struct bcrawl_error *err)
 {
 	struct bcrawl *c = l->c;
 	struct bci_transport *t = &c->shard.source;
-	int64_t until = bci_clock_net(&c->clock) + BCI_MEMBERS_WAIT_MS;
-	struct bci_exchange x = { .body = on_body, .user = l, .patience_ms = BCI_MEMBERS_WAIT_MS };
+	int64_t until = bci_clock_net(&c->clock) +
+			least(BCI_MEMBERS_WAIT_MS, (c->deadline - c->started) / 4);
+	struct bci_exchange x = { .body = on_body, .user = l, .patience_ms = INT64_MAX };
 	int rc = open_source(c, source);
 
 	if (rc)
@@ -138,6 +156,8 @@ static int ask_network(struct learning *l, const struct bci_source *source,
 	if (source->kind == BCI_SOURCE_DNS)
 		x.address = on_address;
 	bci_buf_adds(&l->text, "");
+	if (l->text.failed)
+		return l->text.failed;
 	t->start(t->self, &x, NULL);
 	while (!x.done) {
 		t->step(t->self, BCI_STOP_POLL_MS, c->wake_fd);
@@ -147,13 +167,7 @@ static int ask_network(struct learning *l, const struct bci_source *source,
 		t->cancel(t->self, &x);
 		return rc ? rc : fail(l, "", "it does not answer");
 	}
-	if (l->failed == BCRAWL_E_NOMEM || x.body_error == BCRAWL_E_NOMEM)
-		return BCRAWL_E_NOMEM;
-	if (l->failed || x.body_error == BCRAWL_E_LIMIT)
-		return fail(l, "its answer ", "is larger than this library allows");
-	if (x.result != BCI_RESULT_OK)
-		return fail(l, "", x.reason);
-	return x.address ? BCRAWL_OK : read_text(l, "its answer ");
+	return judge(l, &x);
 }
 
 static int count(struct learning *l, size_t n)
@@ -184,8 +198,10 @@ static int find_self(struct learning *l)
 	found = bci_whoami(m, bci_config_text(l->c->cfg, BCI_OPT_SHARD_SELF), &m->self);
 	if (found == 1)
 		return BCRAWL_OK;
+	l->absent = found == 0;
 	snprintf(l->why, sizeof(l->why),
-		 "%zu of its %zu members may be this instance: set %s to its name or address there",
+		 "%zu of its %zu members may be this instance: set %s to its name or "
+		 "address there",
 		 found, m->n, bcrawl_option_at(BCI_OPT_SHARD_SELF)->key);
 	return BCRAWL_OK;
 }
@@ -208,19 +224,21 @@ static int ask(struct learning *l, struct bcrawl_error *err)
 	return rc || *l->why ? rc : find_self(l);
 }
 
+/* A query may hold a secret, as Consul's token. */
 static void tell_lost(struct bcrawl *c, const char *why)
 {
 	struct bci_shard *s = &c->shard;
 	const char *key = bcrawl_option_at(BCI_OPT_SHARD_MEMBERS)->key;
 	const char *source = bci_config_text(c->cfg, BCI_OPT_SHARD_MEMBERS);
+	int n = (int)least(100, (int64_t)strcspn(source, "?"));
 
 	if (!s->lost && s->now.n > 0)
 		bci_say(c, BCRAWL_LOG_WARNING,
-			"%s %.100s: %s; this goes on as shard %zu of %zu", key, source, why,
+			"%s %.*s: %s; this goes on as shard %zu of %zu", key, n, source, why,
 			s->now.self, s->now.n);
 	else if (!s->lost)
 		bci_say(c, BCRAWL_LOG_WARNING,
-			"%s %.100s: %s; all fleets are crawled until the members are known", key,
+			"%s %.*s: %s; all fleets are crawled until the members are known", key, n,
 			source, why);
 	s->lost = true;
 }
@@ -246,13 +264,34 @@ static void adopt(struct bcrawl *c, struct bci_members *fresh)
 	*fresh = (struct bci_members){ 0 };
 }
 
+/* One that has just started may not be among them yet, and each start must not be a crawl of all.
+ */
+static int ask_until_there(struct learning *l, struct bcrawl_error *err)
+{
+	struct bcrawl *c = l->c;
+	int64_t until = c->started + least(BCI_MEMBERS_JOIN_MS, (c->deadline - c->started) / 2);
+	bool first = c->shard.now.n == 0 && !c->shard.lost;
+	int rc = ask(l, err);
+
+	while (!rc && first && l->absent && bci_clock_net(&c->clock) < until) {
+		bci_members_free(&l->members);
+		bci_buf_reset(&l->text);
+		l->v4 = l->absent = false;
+		l->why[0] = '\0';
+		rc = bci_pause(c, BCI_MEMBERS_AGAIN_MS, err);
+		if (!rc)
+			rc = ask(l, err);
+	}
+	return rc;
+}
+
 int bci_shard_learn(struct bcrawl *c, struct bcrawl_error *err)
 {
 	struct learning l = { .c = c };
 	int rc;
 
 	bci_buf_init(&l.text, BCI_MEMBERS_BYTES_MAX);
-	rc = ask(&l, err);
+	rc = ask_until_there(&l, err);
 	if (!rc && *l.why) {
 		c->shard.errors++;
 		tell_lost(c, l.why);
@@ -274,11 +313,17 @@ static bool owns(const struct bci_members *m, int64_t fleet_id)
 	return bci_members_owner(m, fleet_id) == m->self;
 }
 
+/* Whether it was crawled here before the members changed. */
+static bool owned(const struct bci_shard *s, int64_t fleet_id)
+{
+	return s->all || (s->before.n > 0 && owns(&s->before, fleet_id));
+}
+
 bool bci_shard_owns(const struct bcrawl *c, int64_t fleet_id)
 {
 	const struct bci_shard *s = &c->shard;
 
-	return owns(&s->now, fleet_id) || (s->before.n > 0 && owns(&s->before, fleet_id));
+	return owns(&s->now, fleet_id) || owned(s, fleet_id);
 }
 
 void bci_shard_settle(struct bcrawl *c)
@@ -286,10 +331,14 @@ void bci_shard_settle(struct bcrawl *c)
 	struct bci_shard *s = &c->shard;
 	unsigned long came = 0, went = 0;
 
-	if (s->before.n == 0)
+	if (s->now.n == 0) {
+		s->all = true;
+		return;
+	}
+	if (s->before.n == 0 && !s->all)
 		return;
 	for (size_t i = 0; i < c->fleets.n; i++) {
-		bool was = owns(&s->before, c->fleets.rows[i].id);
+		bool was = owned(s, c->fleets.rows[i].id);
 		bool is = owns(&s->now, c->fleets.rows[i].id);
 
 		came += is && !was;
@@ -298,6 +347,7 @@ void bci_shard_settle(struct bcrawl *c)
 	s->moves += came + went;
 	bci_say(c, BCRAWL_LOG_INFO,
 		"shard %zu of %zu now, %zu of %zu before: %lu fleets came, %lu go to others",
-		s->now.self, s->now.n, s->before.self, s->before.n, came, went);
+		s->now.self, s->now.n, s->before.self, s->all ? 1 : s->before.n, came, went);
 	bci_members_free(&s->before);
+	s->all = false;
 }

@@ -5,7 +5,7 @@
  * A list of members is asked for at the beginning of each crawl. One that cannot be had, is empty
  * or lacks this instance changes nothing; until there was a good one, all fleets are ours: they may
  * be crawled twice, but never not at all. For the same reason a fleet that goes to another is
- * crawled once more. */
+ * crawled once more. An instance that has just started looks for itself for some seconds first. */
 #ifndef BCI_SHARD_H
 #define BCI_SHARD_H
 
@@ -19,9 +19,11 @@ struct bci_shard {
 	struct bci_members before;   /* none, unless fleets are being handed over */
 	struct bci_transport source; /* to the members' DNS or HTTP source */
 	char    *target;             /* what to ask it for */
+	bool     all;                /* all were crawled, and are not handed over yet */
 	bool     lost;               /* the last list was of no use, and that was said */
 	uint64_t moves, errors;      /* what the counters tell */
 	size_t   listed;             /* fleets of all members, in this crawl */
+	int64_t  listed_devices;
 };
 
 void bci_shard_free(struct bci_shard *s);
