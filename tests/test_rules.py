@@ -102,7 +102,8 @@ class Form(RulesTest):
         large = {(rule.get("alert", rule.get("record")), number) for rule in rules() for number in re.findall(
             r"(?<![\w.])\d{2,}(?![\w.])", re.sub(r'"[^"]*"|\[[^]]*\]', "", rule["expr"])) if int(number) >= 60}
         self.assertEqual({(name, number) for name, number in large if number not in ("60", "3600", "86400")},
-                         {("BalenaCpuTemperatureHigh", "80"), ("BalenaAgentMemoryHigh", "1024")})
+                         {("BalenaCpuTemperatureHigh", "80"), ("BalenaAgentMemoryHigh", "1024"),
+                          ("BalenaAgentMemoryHigh", "60000")})
 
 
 class Scaling(unittest.TestCase):
