@@ -190,7 +190,7 @@ write_telegraf_conf() {
   metric_version = 2
   expiration_interval = "5m"
   write_timeout = "60s"
-  collectors_exclude = ["gocollector", "process"]
+  collectors_exclude = ["gocollector"]
   [outputs.prometheus_client.metric_types]
     counter = ["balena_api_*_total", "balena_shard_*_total"]
     gauge = ["balena_devices_online", "balena_device_*", "balena_fleet_*", "balena_crawl_*"]

@@ -445,6 +445,28 @@ class Freshness(unittest.TestCase):
         self.assertIn("Account new was not read yet", page.texts["never"])
         self.assertEqual(page.tables["fleets"][1:], [["a/b", *["\u2013"] * 7, "not read"]])
 
+    def test_shards(self):
+        """Of twins the newest says how old an account is, of shards the oldest, of what knows no number the newest."""
+        ages = {"shards": ((0, 10), (1, 5000), (1, 3000), (None, 20)), "twins": ((0, 4000), (0, 20)),
+                "unknown": ((None, 6000), (None, 30))}
+        text = ""
+        for account, crawlers in ages.items():
+            for number, (shard, age) in enumerate(crawlers):
+                labels = '{account="%s",instance="%d"} %%d\n' % (account, number)
+                text += "balena_crawl_last_success_timestamp_seconds" + labels % (time.time() - age)
+                text += "balena_crawl_interval_seconds" + labels % 60
+                text += "" if shard is None else "balena_crawl_shard_index" + labels % shard
+        prometheus = lib.Prometheus({"t": equal.served(self, text)}, *FLAGS, more={"t": {"honor_labels": True}})
+        self.addCleanup(prometheus.close)
+        shown_by = {title: expression for (uid, title, _), expression in queries().items() if uid == "balena-crawler"}
+        shown = lib.wait_for("answer", lambda: prometheus.query(filled(shown_by["Age of the data"])), [prometheus])
+        for account, age in ("shards", 3000), ("twins", 20), ("unknown", 30):
+            self.assertAlmostEqual(shown[frozenset({("account", account)})], age, delta=lib.DEADLINE_S)
+        page = Page(fetched(prometheus, "balena.html"))
+        self.assertRegex(page.texts["stale"], r"account shards was last read 5\dm")
+        for account in "twins", "unknown":
+            self.assertNotIn(account, page.texts["stale"])
+
     def test_nothing(self):
         page = self.page_of("other 1\n")
         self.assertIn("There are no balena metrics", page.texts["nothing"])

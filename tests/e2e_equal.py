@@ -554,8 +554,8 @@ RULES = [
 ]
 
 
-def of_page(test, agent, page, *flags):
-    """A Prometheus that has scraped a page of ours, as that of an agent; it ends with the test."""
+def served(test, page):
+    """Where a page of ours is, until the test ends."""
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -569,7 +569,12 @@ def of_page(test, agent, page, *flags):
     test.addCleanup(server.server_close)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     test.addCleanup(server.shutdown)
-    prometheus = Prometheus({agent: "http://127.0.0.1:%d/metrics" % server.server_port}, *flags)
+    return "http://127.0.0.1:%d/metrics" % server.server_port
+
+
+def of_page(test, agent, page, *flags):
+    """A Prometheus that has scraped a page of ours, as that of an agent; it ends with the test."""
+    prometheus = Prometheus({agent: served(test, page)}, *flags)
     test.addCleanup(prometheus.close)
     lib.wait_for("scrape", lambda: prometheus.query("scrape_samples_scraped > 0"), [prometheus])
     return prometheus

@@ -197,6 +197,7 @@ class Deb(PackageTest):
                    "/etc/telegraf/telegraf.conf", "--config-directory", "/etc/telegraf/telegraf.d")
         agent = self.start(root, "telegraf", *command)
         self.wait_version(agent, url, "balena_crawl_info", VERSION)
+        self.assertIn("\nprocess_resident_memory_bytes ", lib.http_get(url).decode())
         child = lib.children(agent.popen.pid)
 
         root.put(built("deb", NEXT))

@@ -3,6 +3,7 @@
 """packaging/quickstart.sh as a newcomer runs it, with a Prometheus beside the agent: what it prints leads
 to pages that show the fake API's fleets, and Ctrl-C leaves no process and no file behind. It builds into
 build/, as it does for all."""
+import json
 import os
 import pathlib
 import re
@@ -69,6 +70,10 @@ class QuickstartTest(unittest.TestCase):
         prometheus = "http://" + urllib.parse.urlsplit(script.link("all fleets")).netloc
         for path in sorted((lib.ROOT / "packaging" / "monitoring" / "rules").glob("*.yml")):
             self.assertIn(path.name, lib.http_get(prometheus + "/api/v1/rules").decode())
+        if agent == "telegraf":  # collectd says nothing of itself
+            cost = urllib.parse.quote("process_resident_memory_bytes and on (job, instance) balena_crawl_info")
+            answer = json.loads(lib.http_get(prometheus + "/api/v1/query?query=" + cost))
+            self.assertEqual(len(answer["data"]["result"]), 1, answer)
         status, left, started = script.interrupt()
         self.assertEqual((status, left, list(script.scratch.iterdir())), (0, [], []))
         self.assertGreaterEqual(started, 2)

@@ -43,8 +43,8 @@ def crawl(metric, *more):
     return "max by (%s) (%s{%s})" % (with_labels("job, instance, account", more), metric, CRAWL)
 
 
-def fleet(metric, *more, where=""):
-    return "max by (%s) (%s{%s%s})" % (with_labels("account, fleet", more), metric, FLEET, where and ", " + where)
+def fleet(metric, *more, where="", of=FLEET):
+    return "max by (%s) (%s{%s%s})" % (with_labels("account, fleet", more), metric, of, where and ", " + where)
 
 
 def device(metric, *more, of=DEVICE):
@@ -90,7 +90,16 @@ UP_SHARE = share("sum by (account, fleet) (%s)" % fleet(BY_CONNECTION, where=CON
                  "sum by (account, fleet) (%s)" % fleet(BY_CONNECTION, "connection", where=REACHABLE))
 ON_TARGET_SHARE = share("sum by (account, fleet) (%s)" % fleet(BY_ROLLOUT, where='rollout="on_target"'),
                         "sum by (account, fleet) (%s)" % fleet(BY_ROLLOUT, "rollout", where='rollout!="unknown"'))
-AGE = "time() - max by (account) (balena_crawl_last_success_timestamp_seconds{%s})" % CRAWL
+# Of an account its oldest part: of twins the newest counts, of shards each. What does not know its number yet
+# counts where none does.
+LAST_READ = "balena_crawl_last_success_timestamp_seconds"
+AGE = ("time() - (min by (account) (max by (account, shard) ("
+       'count_values by (job, instance, account) ("shard", %s) * on (job, instance, account) group_left () %s'
+       ")) or max by (account) (%s{%s}))" % (crawl("balena_crawl_shard_index"), crawl(LAST_READ), LAST_READ, CRAWL))
+
+
+def not_read(of=FLEET):
+    return "count(%s == 0) or vector(0)" % fleet("balena_fleet_crawl_success", of=of)
 
 
 def organization(expression):
@@ -247,8 +256,8 @@ ON_TARGET = "Share of the devices that run the release they should, where both a
 TEN = "The ten most frequent. other: what is not among the first of its fleet; none: not known."
 LOST = "(time() - %s)" % device("balena_device_offline_since_timestamp_seconds", of=FLEET)
 CRAWL_AGE = stat("Age of the data",
-                 "Time since the last crawl that went well, of the account that is worst. If it is old, so is all "
-                 "else here.",
+                 "Time since the last crawl that went well, of the account and shard that is worst. If it is old, "
+                 "so is what else is here of it.",
                  "s", "max(%s)" % AGE, field={"thresholds": steps(GOOD, (300, FAIR), (600, BAD))})
 UP_STAT = stat("Connected", CONNECTED_SHARE, "percentunit",
                share(count(BY_CONNECTION, CONNECTED), "sum(%s)" % fleet(BY_CONNECTION, "connection", where=REACHABLE)),
@@ -270,7 +279,7 @@ OVERVIEW = dashboard("balena-overview", "balena: organisations", "All fleets at 
     stat("Reduced functionality", "Connected devices whose heartbeat is late, or that have one of VPN and heartbeat.",
          "short", count(BY_STATUS, 'status="reduced-functionality"'), field=NONE_IS_GOOD),
     stat("Fleets not read", "Fleets of which not all was read in the last crawl. They have no sums.", "short",
-         "count(%s == 0) or vector(0)" % fleet("balena_fleet_crawl_success"), field=NONE_IS_GOOD),
+         not_read(), field=NONE_IS_GOOD),
     CONNECTION, STATUSES,
     table("Fleets",
           "One line a fleet. On target: share of the devices that run the release they should, where both are known.",
@@ -420,14 +429,15 @@ CRAWLER = dashboard("balena-crawler", "balena: crawler", "How fresh and whole th
     stat("Crawls that fail", "Crawlers whose last crawl failed.", "short",
          "count(%s == 0) or vector(0)" % crawl("balena_crawl_success"), field=NONE_IS_GOOD),
     stat("Fleets not read", "Fleets that the last crawls did not read to their end.", "short",
-         "sum(%s)" % crawl("balena_crawl_fleets_failed"), field=NONE_IS_GOOD),
+         not_read(CRAWL), field=NONE_IS_GOOD),
     stat("Token accepted", "Whether the API accepted the token. A 401 can be a database in trouble.", "none",
          "min(%s)" % crawl("balena_crawl_token_valid"), field={"mappings": mapping(YES_NO)}),
     stat("Patterns that match nothing", "Configured patterns of fleets and organisations, and device tags.", "short",
          "max(%s)" % crawl("balena_crawl_unmatched_patterns"), field=NONE_IS_GOOD),
     stat("Reduced detail", "Crawlers that max-series made fall back to detail fleets.", "short",
          "sum(%s)" % crawl("balena_crawl_detail_reduced"), field=NONE_IS_GOOD),
-    lines("Age of the data", "Time since the last crawl that went well, of each account.", "s", ("{{account}}", AGE),
+    lines("Age of the data", "Time since the last crawl that went well, of each account; of shards the oldest.", "s",
+          ("{{account}}", AGE),
           field={"min": 0}),
     lines("Duration of a crawl", "And the interval, which it should stay well below.", "s",
           ("{{account}} {{instance}}", crawl("balena_crawl_duration_seconds")),
@@ -442,7 +452,8 @@ CRAWLER = dashboard("balena-crawler", "balena: crawler", "How fresh and whole th
     lines("Asked to wait", "Seconds of waiting that the API asked for, a second.", "s",
           ("{{account}}", per_second("balena_api_throttled_seconds_total"))),
     lines("Values withheld",
-          "Known and not passed on in the last crawl. stale is devices that are not connected, as it should be.",
+          "Known and not passed on in the last crawl, of all crawlers. stale is devices that are not connected, as it "
+          "should be.",
           "short",
           ("{{account}} {{reason}}", "sum by (account, reason) (%s)" % crawl(
               "balena_crawl_withheld_values", "reason"))),
