@@ -160,8 +160,15 @@ class Deploy(unittest.TestCase):
         self.assertIn("/compose/token", (lib.ROOT / ".gitignore").read_text())
 
     def test_swarm(self):
-        stack = self.check_compose(DEPLOY / "swarm" / "stack.yml")
-        self.assertEqual(stack["services"]["crawler"]["environment"]["BALENA_SHARD_MEMBERS"], "dns:tasks.crawler")
+        services = self.check_compose(DEPLOY / "swarm" / "stack.yml")["services"]
+        crawler = services["crawler"]
+        self.assertEqual(crawler["environment"]["BALENA_SHARD_MEMBERS"], "dns:crawler")
+        # Else its name has no address until the first check went well, and it crawls everything.
+        self.assertEqual(crawler["healthcheck"], {"disable": True})
+        self.assertNotIn("ports", crawler)  # a name of many addresses can publish none
+        found = {name for ways in job(DEPLOY / "compose" / "prometheus.yml")["dns_sd_configs"] for name in ways["names"]}
+        for name in found & services.keys():
+            self.assertEqual(services[name]["deploy"].get("endpoint_mode"), "dnsrr", name)
 
     # ---- Kubernetes
 
