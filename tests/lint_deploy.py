@@ -173,14 +173,18 @@ class Deploy(unittest.TestCase):
     # ---- Kubernetes
 
     def resources(self, folder):
-        """What a kustomization is made of: ours do nothing but list it."""
+        """What a kustomization is made of: ours list it, and may say how many of it."""
         listed = load(folder / "kustomization.yaml")
         self.assertEqual((listed.pop("apiVersion"), listed.pop("kind")),
                          ("kustomize.config.k8s.io/v1beta1", "Kustomization"))
-        self.assertEqual(set(listed), {"resources"})
+        self.assertLessEqual(set(listed), {"resources", "replicas"})
+        counts = {entry["name"]: entry["count"] for entry in listed.get("replicas", [])}
         for name in listed["resources"]:
             path = folder / name
-            yield from self.resources(path) if path.is_dir() else [load(path)]
+            for thing in self.resources(path) if path.is_dir() else [load(path)]:
+                if thing["kind"] == "StatefulSet" and thing["metadata"]["name"] in counts:
+                    thing["spec"]["replicas"] = counts[thing["metadata"]["name"]]
+                yield thing
 
     def kustomized(self, name):
         lib.require("yaml")
@@ -236,7 +240,8 @@ class Deploy(unittest.TestCase):
 
     def test_kubernetes_autoscale(self):
         things = self.kustomized("autoscale")
-        _, members = self.check_crawlers(things)
+        spec, members = self.check_crawlers(things)
+        self.assertNotIn("replicas", spec)  # each apply would undo what the autoscaler has done
         self.assertEqual(members, "dns:" + things["Service"]["metadata"]["name"])
         scaled = things["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
         self.assertEqual((scaled["apiVersion"], scaled["kind"], scaled["name"]),
@@ -259,7 +264,7 @@ class Deploy(unittest.TestCase):
     def test_shapes_find_what_is_wrong(self):
         lib.require("yaml")
         good = load(DEPLOY / "kubernetes" / "crawler" / "statefulset.yaml")
-        for key, value in (("servicName", "x"), ("replicas", "3")):
+        for key, value in (("servicName", "x"), ("serviceName", 3)):
             with self.subTest(key), self.assertRaises(AssertionError):
                 self.check_shapes([{**good, "spec": {**good["spec"], key: value}}])
 
