@@ -125,7 +125,8 @@ class Deploy(unittest.TestCase):
         """Those of this version."""
         version = re.search(r"version: '([^']+)'", (lib.ROOT / "meson.build").read_text())[1]
         images = {image for path in files()
-                  for image in re.findall(r"image: (balenacrawl-\S+)", path.read_text("utf-8"))}
+                  for image in re.findall(r"(?:image: |REGISTRY:-\})(balenacrawl-\S+)", path.read_text("utf-8"))}
+        images |= set(re.findall(r"balenacrawl-\w+:\d[\w.]*", DOC.read_text("utf-8")))
         self.assertEqual({image.rpartition(":")[2] for image in images}, {version})
         self.assertLessEqual({image.rpartition(":")[0] for image in images},
                              {"balenacrawl-telegraf", "balenacrawl-collectd"})
