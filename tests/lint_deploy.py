@@ -306,7 +306,15 @@ class Deploy(unittest.TestCase):
     def test_haproxy(self):
         lib.require("haproxy")
         path = DEPLOY / "balance" / "haproxy.cfg"
-        self.assertIn("Configuration file is valid", self.ask(lib.find("haproxy"), "-c", "-V", "-f", path))
+        # By itself, as in a container; and behind a file like Debian's, of which it takes nothing.
+        other = self.directory / "haproxy.cfg"
+        other.write_text("global\n    log /dev/log local0\ndefaults\n    log global\n    mode tcp\n    option tcplog\n"
+                         "    timeout connect 5s\n    timeout client 50s\n    timeout server 50s\n")
+        for files_before in [], ["-f", other]:
+            said = self.ask(lib.find("haproxy"), "-c", "-V", "-dW", *files_before, "-f", path)
+            self.assertIn("Configuration file is valid", said)
+        shared = re.search(r"^global\n(.*?)\n\n", path.read_text(), re.M | re.S)[1]
+        self.assertEqual([line for line in shared.splitlines() if not re.match(r"    presetenv ", line)], [])
 
     def test_nginx(self):
         lib.require("nginx")
