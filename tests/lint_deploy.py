@@ -167,7 +167,7 @@ class Deploy(unittest.TestCase):
         # Else its name has no address until the first check went well, and it crawls everything.
         self.assertEqual(crawler["healthcheck"], {"disable": True})
         self.assertNotIn("ports", crawler)  # a name of many addresses can publish none
-        found = {name for ways in job(DEPLOY / "compose" / "prometheus.yml")["dns_sd_configs"] for name in ways["names"]}
+        found = {name for way in job(DEPLOY / "compose" / "prometheus.yml")["dns_sd_configs"] for name in way["names"]}
         for name in found & services.keys():
             self.assertEqual(services[name]["deploy"].get("endpoint_mode"), "dnsrr", name)
 
