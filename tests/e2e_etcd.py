@@ -5,6 +5,7 @@ away and comes back, and the file follows."""
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -18,14 +19,17 @@ LONG_S = 10 * lib.DEADLINE_S
 
 
 class Etcd(lib.Process):
-    def __init__(self):
+    def __init__(self, certificate=None, key=None):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="balenacrawl-e2e-"))
-        self.url, peers = ("http://127.0.0.1:%d" % lib.free_port() for _ in range(2))
+        peers = "http://127.0.0.1:%d" % lib.free_port()
+        self.url = "%s://127.0.0.1:%d" % ("https" if certificate else "http", lib.free_port())
         super().__init__("etcd", [
             lib.find("etcd"), "--data-dir", directory / "data", "--listen-client-urls", self.url,
             "--advertise-client-urls", self.url, "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers,
-            "--initial-cluster", "default=" + peers], directory)
-        self.etcdctl = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url}
+            "--initial-cluster", "default=" + peers,
+            *(["--cert-file", certificate, "--key-file", key] if certificate else [])], directory)
+        self.etcdctl = {"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url,
+                        **({"ETCDCTL_CACERT": str(certificate)} if certificate else {})}
 
     def run(self, *words):
         """What etcdctl says; "" if it fails."""
@@ -148,6 +152,35 @@ class EtcdTest(lib.AgentTest):
         self.etcd.start()
         self.wait("10.0.0.11:9273", "10.0.0.12:9273")
         lib.wait_for("the same list", lambda: other.read_text() == self.file.read_text(), late)
+
+    def test_as_installed(self):
+        """By the words of the documentation, with TLS, and as a user of its own."""
+        lib.require("openssl")
+        certificate, key = lib.make_certificate(self.directory, "etcd-ca")
+        etcd = self.closed(Etcd(certificate, key))
+        etcd.wait()
+        root = self.directory / "root"
+        self.directory.chmod(0o755)
+        _, words = (lib.ROOT / "docs" / "deploy.md").read_text("utf-8").split("cd packaging/deploy/systemd\n")
+        words = "\n".join(line for line in words.partition("\n\n")[0].splitlines() if line.startswith("    install "))
+        subprocess.run(["bash", "-euc", 'umask 022; mkdir -p "$ROOT/usr/local/bin"\n'
+                        'editor() { sed -i "s|^ETCDCTL_ENDPOINTS=.*|ETCDCTL_ENDPOINTS=$ETCD|" "$1"; }\n'
+                        + re.sub(r"(?<= )/(?=etc/|usr/)", '"$ROOT"/', words.replace("WHEREVER", str(self.directory)))],
+                       cwd=SYSTEMD, env=os.environ | {"ETCD": etcd.url, "ROOT": str(root)}, check=True, timeout=20)
+        unit = dict(re.findall(r"^(\w+)=(.*)$", (SYSTEMD / "balena-member-etcd.service").read_text(), re.M))
+        settings = dict(re.findall(r"^(\w+)=(.*)$", (root / unit["EnvironmentFile"][1:]).read_text(), re.M))
+        settings["ETCDCTL_CACERT"] = str(root) + settings["ETCDCTL_CACERT"]
+        program, *arguments = re.sub(r"\$\{(\w+)\}", lambda name: settings[name[1]], unit["ExecStart"]).split()
+
+        def become_nobody():
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            lib.die_with_parent()  # which ends with a user
+        member = self.closed(lib.Process("balena-member-etcd", [str(root) + program, *arguments], env=settings,
+                                         enter=become_nobody if os.getuid() == 0 else None))
+        lib.wait_for("a member", lambda: settings["MEMBER"] in etcd.run("get", "--prefix", settings["MEMBERS_PREFIX"]),
+                     [member, etcd])
 
     def test_nobody_is_left_behind(self):
         """Killed, a script takes its etcdctl along; else a dead host's lease would live."""
