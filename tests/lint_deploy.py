@@ -221,7 +221,8 @@ class Deploy(unittest.TestCase):
         for name in "startupProbe", "livenessProbe", "readinessProbe":
             self.assertIn(container[name]["httpGet"]["port"], ports)
         self.assertIn(things["Service"]["spec"]["ports"][0]["targetPort"], ports)
-        self.assertTrue(things["Service"]["spec"]["publishNotReadyAddresses"])
+        # A pod that cannot start must be given no fleets.
+        self.assertNotIn("publishNotReadyAddresses", things["Service"]["spec"])
         self.assertEqual(container["envFrom"][0]["configMapRef"]["name"], things["ConfigMap"]["metadata"]["name"])
         self.assertEqual({mount["name"] for mount in container["volumeMounts"]},
                          {volume["name"] for volume in pod["spec"]["volumes"]})

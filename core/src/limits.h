@@ -68,7 +68,7 @@
 #define BCI_MEMBERS_WAIT_MS 5000
 /* DNS, Swarm and Consul name an instance once they have seen that it runs: for so long, or half of
  * the first crawl, it looks for itself there, each second. */
-#define BCI_MEMBERS_JOIN_MS 10000
+#define BCI_MEMBERS_JOIN_MS 20000
 #define BCI_MEMBERS_AGAIN_MS 1000
 
 #define BCI_STOP_POLL_MS 200
