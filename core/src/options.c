@@ -225,7 +225,7 @@ static const struct option options[] = {
 	},
 	[BCI_OPT_SHARD_MEMBERS] = {
 		.pub = { "shard-members", "source", "",
-		         "ordinal:N, dns:NAME, file:PATH or http:URL",
+		         "ordinal:N (1 to 1000), dns:NAME, file:PATH or http:URL",
 		         "Where the instances that share the fleets are to be learnt from, anew "
 		         "for each crawl: the number at the end of the host's name, the addresses "
 		         "of a name, a list one a line or as file_sd, or the answer of http_sd or "
