@@ -79,6 +79,9 @@ static int finish_stdout(int rc, struct log *log)
 {
 	if (rc == 0 && fflush(stdout) == 0)
 		return 0;
+	/* A reader that has gone, as head does, is no news. */
+	if (errno == EPIPE)
+		return 0;
 	log_line(log, BCRAWL_LOG_ERROR, "cannot write to stdout: %s", strerror(errno));
 	return EXIT_FAILED;
 }

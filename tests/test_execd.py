@@ -1012,6 +1012,13 @@ class Usage(unittest.TestCase):
                     code = subprocess.run([BINARY, *arguments], stdout=full, check=False, timeout=LONG_S,
                                           stderr=subprocess.DEVNULL, env=environment()).returncode
                 self.assertEqual(code, 1)
+                # Nobody reads on, as behind head.
+                reader, writer = os.pipe()
+                os.close(reader)
+                done = subprocess.run([BINARY, *arguments], stdout=writer, stderr=subprocess.PIPE, check=False,
+                                      timeout=LONG_S, env=environment())
+                os.close(writer)
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertLessEqual(max(map(len, run("--help").stdout.decode().splitlines())), 80)
 
     def test_every_option_is_in_help_and_list(self):
