@@ -91,7 +91,7 @@ class EtcdTest(lib.AgentTest):
         """Each member crawls its part, and the one that is left crawls all."""
         fake = self.api("--quiet", fleets=20, devices=40)
         (fake.directory / "token").write_text(lib.TOKEN)
-        everything = shard.of_the_world(shard.once(fake)[0])
+        everything = lib.of_the_world(shard.once(fake)[0])
         self.watch()
         addresses = ["10.0.0.11:9273", "10.0.0.12:9273"]
         members = [self.member(address) for address in addresses]
@@ -99,7 +99,7 @@ class EtcdTest(lib.AgentTest):
 
         def crawled(address):
             series, said = shard.once(fake, "--shard-members", "file:%s" % self.file, "--shard-self", address)
-            return shard.shard_of(series), shard.of_the_world(series), said
+            return shard.shard_of(series), lib.of_the_world(series), said
         parts = [crawled(address) for address in addresses]
         self.assertEqual([part[0] for part in parts], [(0, 2), (1, 2)])
         self.assertEqual(parts[0][1].keys() & parts[1][1].keys(), set())

@@ -38,7 +38,6 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 ZIPPED = ("Content-Encoding: gzip", "Connection: close")
 ACCOUNT = frozenset({("account", "default")})
-OF_THE_CRAWL = ("balena_crawl_", "balena_api_", "balena_shard_")
 BUSY_S = 10         # what a busy machine may add to anything
 RETRIES_S = 1.5     # two random waits, at most
 WORKERS = 6
@@ -170,7 +169,7 @@ class FaultTest(unittest.TestCase):
 
     def check(self, crawled, emitted, counts, retries=0, log="", seconds=(0, BUSY_S)):
         """`log`: nothing, or a part of the one line there must be."""
-        shown = {key: value for key, value in crawled.series.items() if not key[0].startswith(OF_THE_CRAWL)}
+        shown = lib.of_the_world(crawled.series)
         lib.compare(emitted, shown, {name for name, labels in {**shown, **emitted}})
         self.assertEqual(crawled.counts(), counts)
         self.assertEqual(crawled.of_crawl("api_retries_total"), retries)

@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 
-import e2e_faults as faults
 import e2e_lib as lib
 
 STRIDE = int(os.environ.get("BALENACRAWL_STRIDE") or 7)
@@ -47,7 +46,7 @@ class Faults(lib.AgentTest):
         found = {}
         for line in lines:
             found.update(lib.parse_line(line))
-        return {key: value for key, value in found.items() if not key[0].startswith(faults.OF_THE_CRAWL)}
+        return lib.of_the_world(found)
 
     def test_each_call_fails(self):
         log = self.directory / "calls"

@@ -740,6 +740,12 @@ def parse_text(text):
     return series
 
 
+def of_the_world(series):
+    """The series about fleets and devices, without those about the crawl."""
+    return {key: value for key, value in series.items()
+            if not key[0].startswith(("balena_crawl_", "balena_api_", "balena_shard_"))}
+
+
 def scrape(url):
     """The parsed series at url, {} while nobody listens there."""
     try:

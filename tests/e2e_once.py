@@ -13,8 +13,6 @@ import urllib.parse
 
 import e2e_lib as lib
 
-# Metrics that are about the crawl, not about fleets and devices.
-OF_THE_CRAWL = ("balena_crawl_", "balena_api_", "balena_shard_")
 EVERYTHING = ("--metrics", "@all", "--detail", "services", "--info-tags", "site, Site-ID nothing")
 INFO_TAGS = ("site", "Site-ID", "nothing")
 
@@ -42,11 +40,6 @@ def of_crawl(series, name, **labels):
     return series["balena_" + name, frozenset({"account": "default", **labels}.items())]
 
 
-def subjects(series):
-    """The series about fleets and devices."""
-    return {key: value for key, value in series.items() if not key[0].startswith(OF_THE_CRAWL)}
-
-
 def names_of(series):
     return {name for name, labels in series}
 
@@ -54,7 +47,7 @@ def names_of(series):
 class OnceTest(lib.AgentTest):
     def check(self, expected, series):
         """All that is expected about fleets and devices, and nothing else."""
-        lib.compare(expected, series, names_of(subjects(series)) | names_of(expected))
+        lib.compare(expected, series, names_of(lib.of_the_world(series)) | names_of(expected))
 
 
 class Once(OnceTest):
@@ -221,10 +214,10 @@ class Everything(OnceTest):
         self.assertEqual(of_crawl(newer, "crawl_api_version"), 7)
         # What both tell they tell alike; only since when a device is away can be an earlier time.
         since = "balena_device_offline_since_timestamp_seconds"
-        shared = {key: value for key, value in subjects(newer).items()
+        shared = {key: value for key, value in lib.of_the_world(newer).items()
                   if key[0] in names_of(series) and key[0] != since}
         self.assertGreater(len(shared), 5000)
-        self.check_same(shared, {key: value for key, value in subjects(series).items() if key[0] != since})
+        self.check_same(shared, {key: value for key, value in lib.of_the_world(series).items() if key[0] != since})
         for labels, value in lib.values_of(series, since).items():
             self.assertLessEqual(value, newer[since, labels])
 
@@ -338,11 +331,11 @@ class Accounting(OnceTest):
                 fields = lib.ONE_FIELD.values()
                 given = sum(row[field] is not None for row in lib.seen_by(self.rows, version) for field in fields)
                 series = lib.parse_text(once(self.fake, "--metrics", " ".join(metrics)))
-                self.assertLessEqual(names_of(subjects(series)), set(metrics))
+                self.assertLessEqual(names_of(lib.of_the_world(series)), set(metrics))
                 rejected = {reason: of_crawl(series, "api_rejected_values_total", reason=reason)
                             for reason in ("type", "range")}
                 stale = of_crawl(series, "crawl_withheld_values", reason="stale")
-                self.assertEqual(len(subjects(series)) + sum(rejected.values()) + stale, given)
+                self.assertEqual(len(lib.of_the_world(series)) + sum(rejected.values()) + stale, given)
                 self.assertEqual(rejected, lib.rejections(self.rows, fields))
                 self.assertEqual(stale, lib.stale_values(self.rows, lib.ONE_FIELD))
                 self.assertGreater(min(rejected["range"], stale), 20)
@@ -350,7 +343,7 @@ class Accounting(OnceTest):
     def test_every_install_of_a_service(self):
         metric = "balena_device_service_status_code"
         series = lib.parse_text(once(self.fake, "--detail", "services", "--metrics", metric))
-        shown = subjects(series)
+        shown = lib.of_the_world(series)
         self.assertEqual(names_of(shown), {metric})
         stale, superseded = (of_crawl(series, "crawl_withheld_values", reason=reason)
                              for reason in ("stale", "superseded"))
@@ -524,7 +517,7 @@ class Selection(OnceTest):
             with self.subTest(metrics):
                 api.reset_log()
                 series = lib.parse_text(once(api, "--metrics", metrics))
-                self.assertEqual(names_of(subjects(series)), set(metrics.split()))
+                self.assertEqual(names_of(lib.of_the_world(series)), set(metrics.split()))
                 devices = [target for target in api.requests() if target.startswith("/v7/device?")]
                 self.assertTrue(devices)
                 for target in devices:
@@ -573,7 +566,7 @@ class Bounds(OnceTest):
         reduced, fleets, free = (lib.parse_text(part) for part in (
             text, once(api, "--detail", "fleets"), once(api, "--max-series", "0")))
         self.assertEqual([of_crawl(series, "crawl_detail_reduced") for series in (reduced, fleets, free)], [1, 0, 0])
-        one, other = subjects(reduced), subjects(fleets)
+        one, other = lib.of_the_world(reduced), lib.of_the_world(fleets)
         lib.compare(other, one, names_of(one) | names_of(other))
         self.assertIn("series", log)
         self.assertFalse([name for name in names_of(one) if name.startswith("balena_device_")])

@@ -19,7 +19,6 @@ import time
 import e2e_lib as lib
 
 FLEETS, DEVICES = 500, 3000
-OF_THE_CRAWL = ("balena_crawl_", "balena_api_", "balena_shard_")
 CLONE_NEWUTS = 0x4000000
 NAME = "balena.shards.test"
 
@@ -31,10 +30,6 @@ def once(api, *arguments, enter=None):
     if run.returncode != 0:
         raise AssertionError(run.stderr.decode())
     return lib.parse_text(run.stdout.decode()), run.stderr.decode()
-
-
-def of_the_world(series):
-    return {key: value for key, value in series.items() if not key[0].startswith(OF_THE_CRAWL)}
 
 
 def fleets_of(series):
@@ -60,7 +55,7 @@ class Union(lib.AgentTest):
         api = self.api("--quiet", fleets=FLEETS, devices=DEVICES)
         (api.directory / "token").write_text(lib.TOKEN)
         api.reset_log()
-        whole = of_the_world(once(api)[0])
+        whole = lib.of_the_world(once(api)[0])
         alone = len(api.requests())
         sizes = {fleet["slug"]: fleet["devices"] for fleet in api.truth()["fleets"]}
         self.assertEqual(len(fleets_of(whole) - {"none"}), FLEETS)
@@ -70,7 +65,7 @@ class Union(lib.AgentTest):
             for i in range(n):
                 series, _ = once(api, "--shard", "%d/%d" % (i, n))
                 self.assertEqual(shard_of(series), (i, n))
-                mine = of_the_world(series)
+                mine = lib.of_the_world(series)
                 self.assertEqual(together.keys() & mine.keys(), set(), "in two shards")
                 together |= mine
                 fleets = fleets_of(mine) - {"none"}
@@ -182,10 +177,10 @@ class SourceTest(lib.AgentTest):
             series, said = once(self.fake, "--shard-members", source, "--shard-self", name, enter=enter)
             self.assertEqual(shard_of(series), (index, len(shards)), said)
             self.assertEqual(only(series, "balena_shard_membership_errors_total"), 0, said)
-            mine = of_the_world(series)
+            mine = lib.of_the_world(series)
             self.assertEqual(together.keys() & mine.keys(), set())
             together |= mine
-        self.assertEqual(together, of_the_world(once(self.fake)[0]))
+        self.assertEqual(together, lib.of_the_world(once(self.fake)[0]))
 
 
 class Sources(SourceTest):
@@ -251,13 +246,13 @@ class Sources(SourceTest):
             self.skipTest(reason)
         series, said = once(self.fake, "--shard-members", "ordinal:3", enter=enter)
         self.assertEqual(shard_of(series), (2, 3), said)
-        self.assertEqual(of_the_world(series), of_the_world(once(self.fake, "--shard", "2/3")[0]))
+        self.assertEqual(lib.of_the_world(series), lib.of_the_world(once(self.fake, "--shard", "2/3")[0]))
 
     # ---- sources that are no help ----
 
     def check_lost(self, source, why, enter=None):
         series, said = once(self.fake, "--shard-members", source, enter=enter)
-        self.assertEqual(of_the_world(series), of_the_world(once(self.fake)[0]))
+        self.assertEqual(lib.of_the_world(series), lib.of_the_world(once(self.fake)[0]))
         self.assertEqual(shard_of(series), (None, None))
         self.assertEqual(only(series, "balena_shard_membership_errors_total"), 1)
         self.assertIn("shard-members %s: " % source, said)
