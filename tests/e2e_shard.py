@@ -303,7 +303,8 @@ class Members(SourceTest):
     def member(self, address, dns, port=None):
         # A crawl each 2 s is more than the budget is for.
         return self.telegraf(self.fake, "--min-interval", "0", "--requests-per-minute", "0", "--shard-members",
-                             "dns:" + NAME, "--shard-self", address, "--metrics", "balena_fleet_* balena_device_status_code",
+                             "dns:" + NAME, "--shard-self", address, "--metrics",
+                             "balena_fleet_* balena_device_status_code",
                              enter=dns.ask_it, expires="25s", port=port)
 
     def shares(self):

@@ -105,9 +105,6 @@ begin_beside() {
 	beside_pid=$!
 }
 
-# Each change of the rules in turn would take a processor for four minutes.
-begin_waiting() { BALENACRAWL_STRIDE=7 begin_beside beside "$build" --suite beside --num-processes 4; }
-
 end_beside() {
 	local p=0 f=1 s=0
 	say "$1"
@@ -119,6 +116,9 @@ end_beside() {
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	say "$1: $p passed, $f failed, $s skipped"
 }
+
+# Each change of the rules in turn would take a processor for four minutes.
+begin_waiting() { BALENACRAWL_STRIDE=7 begin_beside beside "$build" --suite beside --num-processes 4; }
 
 # has_suite SUITE DIR: whether this build has tests of that suite.
 has_suite() { meson test -C "$2" --no-rebuild --list --suite "$1" 2>/dev/null | grep ' / ' >/dev/null; }
